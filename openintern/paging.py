@@ -1,0 +1,64 @@
+"""Lists page by page: by cursor where they grow while they are read, by number where a person leafs through."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Q, QuerySet
+from django.utils.dateparse import parse_datetime
+
+from openintern.errors import Invalid
+
+
+def whole_number(value: str | None, *, field: str, default: int, least: int, most: int) -> int:
+    """Return a number from a query string. Raises VALIDATION_ERROR for anything that isn't one within the bounds."""
+    if value is None or value == "":
+        return default
+    if not (value.isascii() and value.isdigit() and len(value) <= 10):
+        raise Invalid(field, f"Must be a whole number from {least} to {most}")
+    number = int(value)
+    if not least <= number <= most:
+        raise Invalid(field, f"Must be a whole number from {least} to {most}")
+    return number
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some rows of a list and where it goes on; `next_cursor` is None at its end."""
+
+    rows: list[Any]
+    next_cursor: str | None
+
+
+def newest_first(rows: QuerySet[Any], *, cursor: str | None, limit: int) -> Page:
+    """Return one page of rows that have `created_at` and a text primary key, the newest first.
+
+    A cursor names the last row that was seen, so rows that come in meanwhile neither repeat nor hide any.
+    """
+    if cursor:
+        at, key = _read_cursor(cursor)
+        rows = rows.filter(Q(created_at__lt=at) | Q(created_at=at, pk__lt=key))
+    found = list(rows.order_by("-created_at", "-pk")[: limit + 1])
+    more = len(found) > limit
+    found = found[:limit]
+    return Page(found, _cursor(found[-1]) if more else None)
+
+
+def _cursor(row: Any) -> str:
+    return base64.urlsafe_b64encode(f"{row.created_at.isoformat()} {row.pk}".encode()).decode().rstrip("=")
+
+
+def _read_cursor(cursor: str) -> tuple[datetime, str]:
+    try:
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+        moment, _, key = text.partition(" ")
+        at = parse_datetime(moment)
+    except (ValueError, binascii.Error) as error:
+        raise Invalid("cursor", "Not a cursor of this list") from error
+    if at is None or at.tzinfo is None or not key:
+        raise Invalid("cursor", "Not a cursor of this list")
+    return at, key

@@ -1,0 +1,59 @@
+"""How a refusal is answered: JSON for programs, a page for people, the same words for both."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+
+from openintern.errors import OpenInternError
+
+
+def wants_json(request: HttpRequest) -> bool:
+    """Whether the request comes from a program: by its path, or because it says so."""
+    if request.path.startswith("/api/") or request.path == "/health":
+        return True
+    return request.headers.get("Accept", "").startswith("application/json")
+
+
+def error_body(error: OpenInternError) -> dict[str, Any]:
+    """Return the public error body."""
+    body: dict[str, Any] = {"code": error.code, "message": error.message}
+    if error.details is not None:
+        body["details"] = error.details
+    return {"error": body}
+
+
+def refusal(request: HttpRequest, error: OpenInternError) -> HttpResponse:
+    """Answer with the error, in the form the sender reads."""
+    response: HttpResponse
+    if wants_json(request):
+        response = JsonResponse(error_body(error), status=error.status)
+    else:
+        response = render(request, "error.html", {"error": error}, status=error.status)
+    return _with_headers(response, error)
+
+
+def _with_headers(response: HttpResponse, error: OpenInternError) -> HttpResponse:
+    if error.status == 401:
+        response["WWW-Authenticate"] = "Bearer"
+    if error.status in {429, 503}:
+        response["Retry-After"] = str((error.details or {}).get("retry_after", 5))
+    return response
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return refusal(request, OpenInternError("VALIDATION_ERROR", "The request could not be understood"))
+
+
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return refusal(request, OpenInternError("FORBIDDEN", "This is not allowed"))
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return refusal(request, OpenInternError("NOT_FOUND", "Not found"))
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    return refusal(request, OpenInternError("INTERNAL_ERROR", "Something went wrong on our side"))
