@@ -1,0 +1,91 @@
+"""What every API view shares: identity that is settled already, errors in one form, bodies in bounds."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from django.core.exceptions import RequestDataTooBig
+from django.http import Http404
+from rest_framework import exceptions
+from rest_framework.authentication import SessionAuthentication
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import set_rollback
+
+from openintern.errors import Invalid, OpenInternError
+from openintern.refusals import error_body
+from openintern.tenancy.identity import ScopedRequest
+from openintern.tenancy.models import ApiKey, User
+from openintern.tenancy.scope import Scope
+
+_CODES = {401: "UNAUTHENTICATED", 403: "FORBIDDEN", 404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED", 413: "TOO_LARGE", 415: "UNSUPPORTED_MEDIA_TYPE", 429: "THROTTLED"}
+
+
+class SettledIdentity(SessionAuthentication):
+    """Hand DRF what `IdentityMiddleware` found out; a cookie needs a CSRF token, a key needs none."""
+
+    def authenticate(self, request: Request) -> tuple[User, ApiKey | None] | None:
+        settled = cast(ScopedRequest, request._request)
+        if settled.asker is None:
+            return None
+        if settled.api_key is None:
+            self.enforce_csrf(request)
+        return settled.asker.user, settled.api_key
+
+    def authenticate_header(self, request: Request) -> str:
+        return "Bearer"
+
+
+def scope_of(request: Request) -> Scope:
+    """Return in whose name an API request is made. Only for views that aren't public."""
+    return cast(Scope, cast(ScopedRequest, request._request).asker)
+
+
+def body_of(request: Request) -> dict[str, Any]:
+    """Return the JSON object that was sent; {} for an empty body. Raises VALIDATION_ERROR for anything else."""
+    body = request.data
+    if not isinstance(body, dict):
+        raise Invalid("body", "Must be a JSON object")
+    return body
+
+
+def answer_exception(error: Exception, context: dict[str, Any]) -> Response | None:
+    """DRF's exception handler: every refusal has the public error body; a bug rises to the 500 page."""
+    refusal = _as_refusal(error)
+    if refusal is None:
+        return None
+    set_rollback()
+    response = Response(error_body(refusal), status=refusal.status)
+    if refusal.status in {429, 503}:
+        response["Retry-After"] = str((refusal.details or {}).get("retry_after", 5))
+    return response
+
+
+def _as_refusal(error: Exception) -> OpenInternError | None:
+    match error:
+        case OpenInternError():
+            return error
+        case Http404():
+            return OpenInternError("NOT_FOUND", "Not found")
+        case RequestDataTooBig():
+            return OpenInternError("TOO_LARGE", "The request's body is too large")
+        case exceptions.ValidationError():
+            field, message = _first_problem(error.detail)
+            return Invalid(field, message)
+        case exceptions.ParseError():
+            return OpenInternError("VALIDATION_ERROR", "The body is not valid JSON")
+        case exceptions.APIException():
+            return OpenInternError(_CODES.get(error.status_code, "VALIDATION_ERROR"), str(error.detail))
+    return None
+
+
+def _first_problem(detail: Any, path: str = "") -> tuple[str, str]:
+    """Return the dotted path and the words of the first of a serializer's complaints."""
+    match detail:
+        case dict() if detail:
+            name, inner = next(iter(detail.items()))
+            own = "" if name == "non_field_errors" else str(name)
+            return _first_problem(inner, ".".join(part for part in (path, own) if part))
+        case list() if detail:
+            return _first_problem(detail[0], path)
+    return path or "body", str(detail)

@@ -1,0 +1,16 @@
+from django.apps import AppConfig
+from django.contrib.admin.apps import SimpleAdminConfig
+from django.utils.module_loading import autodiscover_modules
+
+
+class OpenInternConfig(AppConfig):
+    name = "openintern"
+    verbose_name = "OpenIntern"
+
+
+class AdminConfig(SimpleAdminConfig):
+    """Django's admin with our two sites (`openintern.sites`) in place of its one."""
+
+    def ready(self) -> None:
+        super().ready()
+        autodiscover_modules("admin")

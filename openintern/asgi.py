@@ -1,0 +1,11 @@
+"""The web process: `uvicorn openintern.asgi:application`, or any other ASGI server."""
+
+import os
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "openintern.settings")
+os.environ.setdefault("OPENINTERN_DATABASE_POOL", "on")
+os.environ.setdefault("OPENINTERN_PROCESS", "openintern-web")
+
+from django.core.asgi import get_asgi_application
+
+application = get_asgi_application()

@@ -1,0 +1,57 @@
+"""Where the database is, and how its connections behave."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from django.db import connection
+
+from openintern.configuration import Configuration
+from openintern.postgres import running_url
+
+POOL_SIZE = 20
+
+
+def database_settings(config: Configuration) -> dict[str, Any]:
+    """Return Django's settings for the one database: DATABASE_URL, or the embedded server that `up` started.
+
+    Where neither is there, the settings name no host, and the first query says so.
+    """
+    url = config.server.database_url or running_url(config.server.base_dir) or "postgresql:///openintern"
+    parts = urlsplit(url)
+    query = dict(parse_qsl(parts.query))
+    return {
+        "ENGINE": "django_tenants.postgresql_backend",
+        "NAME": unquote(parts.path.lstrip("/")) or "openintern",
+        "USER": unquote(parts.username or query.pop("user", "")),
+        "PASSWORD": unquote(parts.password or query.pop("password", "")),
+        "HOST": query.pop("host", "") or parts.hostname or "",
+        "PORT": str(parts.port or query.pop("port", "")),
+        "CONN_MAX_AGE": 0 if _pooled() else 600,
+        "CONN_HEALTH_CHECKS": not _pooled(),
+        "DISABLE_SERVER_SIDE_CURSORS": True,
+        "OPTIONS": {**query, **_options()},
+    }
+
+
+def _pooled() -> bool:
+    """Threads of a web process share connections. A process that forks can't: a pool doesn't survive it."""
+    return os.environ.get("OPENINTERN_DATABASE_POOL") == "on"
+
+
+def _options() -> dict[str, Any]:
+    options: dict[str, Any] = {"application_name": os.environ.get("OPENINTERN_PROCESS", "openintern"), "connect_timeout": 10}
+    if _pooled():
+        # max_lifetime bounds what a connection remembers of the schemas it has visited
+        options["pool"] = {"min_size": 1, "max_size": POOL_SIZE, "timeout": 10, "max_lifetime": 600}
+    return options
+
+
+def own_connection_parameters() -> dict[str, Any]:
+    """Return how to open a psycopg connection beside Django's: one that listens, and outlives requests."""
+    parameters: dict[str, Any] = dict(connection.get_connection_params())
+    for name in ("cursor_factory", "context", "pool"):
+        parameters.pop(name, None)
+    return parameters

@@ -1,0 +1,218 @@
+"""Who a request is, settled once, before any view: session or key, organisation, project, right.
+
+One rule where both come: an `Authorization` header decides, the cookie beside it counts for nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any, cast
+
+from django.contrib.auth import get_user
+from django.contrib.auth.middleware import AuthenticationMiddleware
+from django.contrib.auth.models import AnonymousUser
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import RequestDataTooBig
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+
+from openintern.errors import Invalid, NotFound, OpenInternError
+from openintern.refusals import refusal, wants_json
+from openintern.tenancy import audit
+from openintern.tenancy.access import Access, access_of
+from openintern.tenancy.keys import find_api_key
+from openintern.tenancy.models import ApiKey, Membership, Organization, User
+from openintern.tenancy.policy import allows, key_allows
+from openintern.tenancy.roles import Role
+from openintern.tenancy.scope import Scope, org_scope
+
+CURRENT_ORG = "organization"  # the session's key for the organisation somebody chose last
+
+
+class ScopedRequest(HttpRequest):
+    """A request after the middleware: `asker` is None for somebody who isn't signed in to an organisation."""
+
+    asker: Scope | None
+    api_key: ApiKey | None
+
+
+class IdentityMiddleware(AuthenticationMiddleware):
+    """Settle identity, enter the organisation's schema, check the view's declared access."""
+
+    async_capable = False  # it asks the database: under ASGI it has to run in the request's thread
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        scoped = cast(ScopedRequest, request)
+        scoped.asker, scoped.api_key = None, None
+        scoped.user = AnonymousUser()
+        try:
+            _settle(scoped)
+            entered = org_scope(scoped.asker.org) if scoped.asker else nullcontext()
+            with entered:
+                return cast(Callable[[HttpRequest], HttpResponse], self.get_response)(request)
+        except OpenInternError as error:
+            return refusal(request, error)
+        except RequestDataTooBig:
+            return refusal(request, OpenInternError("TOO_LARGE", "The request's body is too large"))
+
+    def process_view(self, request: HttpRequest, view: Callable[..., Any], args: Any, kwargs: Any) -> HttpResponse | None:
+        """Let the view answer, or answer in its place."""
+        declared = access_of(view)
+        if declared is None:
+            return refusal(request, OpenInternError("FORBIDDEN", "Nobody may use this page"))
+        try:
+            return _check(cast(ScopedRequest, request), declared)
+        except OpenInternError as error:
+            return refusal(request, error)
+
+
+def _check(request: ScopedRequest, declared: Access) -> HttpResponse | None:
+    if declared.is_public:
+        return None
+    if not request.user.is_authenticated:
+        return _ask_to_sign_in(request)
+    if declared.is_platform:
+        return _check_platform(request)
+    if request.asker is None:
+        raise OpenInternError("FORBIDDEN", "You belong to no organisation")
+    action = declared.action(request.method or "")
+    if not action:
+        return None  # the view itself answers 405
+    if not may(request, declared.resource, action):
+        _refuse(request, f"{declared.resource}.{action}")
+    return None
+
+
+def may(request: ScopedRequest, resource: str, action: str) -> bool:
+    """Whether whoever sent the request may take the action, by role and, for a key, by its scopes."""
+    scope, key = request.asker, request.api_key
+    if scope is None:
+        return False
+    return allows(scope.role, resource, action) and (key is None or key_allows(key.scopes, action))
+
+
+def _check_platform(request: ScopedRequest) -> None:
+    if request.api_key is not None or not cast(User, request.user).is_superuser:
+        raise NotFound("Page")
+
+
+def _refuse(request: ScopedRequest, action: str) -> None:
+    scope = cast(Scope, request.asker)
+    audit.record(action, org=scope.org, actor=scope.user, via=scope.via, object_id=request.path, address=address_of(request), refused=True)
+    raise OpenInternError("FORBIDDEN", "Your role doesn't allow this")
+
+
+def _ask_to_sign_in(request: HttpRequest) -> HttpResponse:
+    if wants_json(request):
+        return refusal(request, OpenInternError("UNAUTHENTICATED", "Sign in, or send an API key as 'Authorization: Bearer oi_…'"))
+    return redirect_to_login(request.get_full_path())
+
+
+def _settle(request: ScopedRequest) -> None:
+    """Set `user`, `api_key` and `scope`. Raises what the sender may know about a wrong claim."""
+    header = request.headers.get("Authorization", "")
+    if header:
+        membership = _membership_by_key(request, header)
+    else:
+        request.user = get_user(request)
+        membership = _membership_by_session(request) if request.user.is_authenticated else None
+    if membership is not None:
+        request.asker = _narrow(request, membership)
+        request.user = request.asker.user
+
+
+def _membership_by_key(request: ScopedRequest, header: str) -> Membership | None:
+    kind, _, text = header.partition(" ")
+    key = find_api_key(text.strip(), at=timezone.now()) if kind.lower() == "bearer" else None
+    if key is None or not key.user.is_active or not key.organization.is_active:
+        raise OpenInternError("UNAUTHENTICATED", "This key isn't valid")
+    membership = _membership(key.user, key.organization)
+    if membership is None:
+        raise OpenInternError("UNAUTHENTICATED", "This key isn't valid")
+    request.api_key, request.user = key, key.user
+    claimed = _claim(request, "org_id")
+    if claimed and claimed != key.organization.slug:
+        raise NotFound("Organisation")
+    return membership
+
+
+def _membership_by_session(request: ScopedRequest) -> Membership | None:
+    """The membership in the organisation that the request names, else the one chosen last, else the first."""
+    memberships = Membership.objects.select_related("organization", "user").filter(user=cast(User, request.user), organization__is_active=True)
+    if claimed := _claim(request, "org_id"):
+        membership = memberships.filter(organization__slug=claimed).first()
+        if membership is None:
+            raise NotFound("Organisation")
+        return membership
+    chosen = request.session.get(CURRENT_ORG)
+    return (memberships.filter(organization_id=chosen).first() if chosen else None) or memberships.order_by("pk").first()
+
+
+def _membership(user: User, org: Organization) -> Membership | None:
+    return Membership.objects.select_related("organization", "user").filter(user=user, organization=org).first()
+
+
+def _narrow(request: ScopedRequest, membership: Membership) -> Scope:
+    """Apply `user_id` and `project_id`: they may select within what the identity sees, never widen it."""
+    membership = _acting_as(request, membership)
+    org = membership.organization
+    role = Role(membership.role)
+    project = None
+    if slug := _claim(request, "project_id"):
+        projects = org.projects.all() if role.includes(Role.ADMIN) else membership.projects.all()
+        project = projects.filter(slug=slug).first()
+        if project is None:
+            raise NotFound("Project")
+    via = request.api_key.prefix if request.api_key else "session"
+    return Scope(org=org, user=membership.user, role=role, project=project, via=via)
+
+
+def _acting_as(request: ScopedRequest, membership: Membership) -> Membership:
+    """Return the membership of the person named by `user_id`: one's own, or anybody's for a gateway's key."""
+    claimed = _claim(request, "user_id")
+    if not claimed or claimed == membership.user.username:
+        return membership
+    trusted = request.api_key is not None and "act_as" in request.api_key.scopes
+    named = _membership_by_name(membership.organization, claimed) if trusted else None
+    if named is None:
+        raise NotFound("Person")
+    return named
+
+
+def _membership_by_name(org: Organization, username: str) -> Membership | None:
+    return Membership.objects.select_related("organization", "user").filter(organization=org, user__username=username, user__is_active=True).first()
+
+
+def _claim(request: HttpRequest, name: str) -> str:
+    """Return what header, JSON body and query say of `org_id`, `user_id` or `project_id`; "" if nothing.
+
+    Raises SCOPE_CONFLICT where they disagree: guessing which one was meant would be a hole.
+    """
+    values = {
+        value.strip()
+        for value in (request.headers.get("x-" + name.replace("_", "-")), _body_value(request, name), request.GET.get(name))
+        if isinstance(value, str) and value.strip()
+    }
+    if len(values) > 1:
+        raise OpenInternError("SCOPE_CONFLICT", f"Header, body and query disagree about {name}", details={"field": name})
+    claimed = values.pop() if values else ""
+    if "\x00" in claimed or len(claimed) > 150:
+        raise Invalid(name, "Not a valid identifier")
+    return claimed
+
+
+def _body_value(request: HttpRequest, name: str) -> Any:
+    if request.method in {"GET", "HEAD"} or request.content_type != "application/json":
+        return None
+    try:
+        body = json.loads(request.body)
+    except (ValueError, RecursionError):
+        return None  # the view will say what is wrong with it
+    return body.get(name) if isinstance(body, dict) else None
+
+
+def address_of(request: HttpRequest) -> str | None:
+    """Return the peer's address as the server saw it; a proxy's header counts only where the server trusts it."""
+    return request.META.get("REMOTE_ADDR") or None

@@ -1,0 +1,47 @@
+"""The one table of who may do what: role × resource × action.
+
+Permission checks (`openintern.tenancy.identity`), the menus on the pages and the tests are all made from it.
+"Read" actions are open to keys that may only read.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from openintern.tenancy.roles import Role
+
+READ: Final = "read"
+
+#: The least role that may take an action on a resource. What is not here, nobody may.
+POLICY: Final[dict[tuple[str, str], Role]] = {
+    ("profile", "read"): Role.VIEWER,
+    ("profile", "change"): Role.VIEWER,
+    ("run", "read"): Role.VIEWER,
+    ("run", "create"): Role.MEMBER,
+    ("run", "cancel"): Role.MEMBER,
+    ("run", "inject"): Role.MEMBER,
+    ("run", "requeue"): Role.ADMIN,
+    ("session", "read"): Role.VIEWER,
+    ("session", "change"): Role.MEMBER,
+    ("ticket", "read"): Role.ADMIN,
+    ("admin", "read"): Role.ADMIN,
+    ("admin", "change"): Role.ADMIN,
+}
+
+#: What an API key may be given, and what it is for.
+KEY_SCOPES: Final[dict[str, str]] = {
+    "read": "see what its person may see",
+    "write": "do what its person may do",
+    "act_as": "name any person of the organisation (for a trusted gateway)",
+}
+
+
+def allows(role: Role, resource: str, action: str) -> bool:
+    """Whether `role` may take `action` on `resource`."""
+    least = POLICY.get((resource, action))
+    return least is not None and role.includes(least)
+
+
+def key_allows(scopes: list[str], action: str) -> bool:
+    """Whether a key with `scopes` may take `action` at all, its person's role aside."""
+    return "write" in scopes or (action == READ and "read" in scopes)
