@@ -1,0 +1,12 @@
+from django.apps import AppConfig
+from django.utils.module_loading import autodiscover_modules
+
+
+class RunsConfig(AppConfig):
+    name = "runs"
+    verbose_name = "runs"
+
+    def ready(self) -> None:
+        """Let every app add its tools and health checks, as Django's admin lets them add theirs."""
+        autodiscover_modules("tools")
+        from runs import checks  # noqa: F401, PLC0415  registers health checks

@@ -1,0 +1,43 @@
+"""The types an event may have, and the draft of one that isn't written yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class EventType(StrEnum):
+    """The public names of what happens in a run; part of the interface."""
+
+    RUN_STARTED = "run.started"
+    RUN_RESUMED = "run.resumed"
+    RUN_WAITING = "run.waiting"
+    RUN_WARNING = "run.warning"
+    RUN_COMPLETED = "run.completed"
+    RUN_FAILED = "run.failed"
+    RUN_CANCELLED = "run.cancelled"
+    STEP_STARTED = "step.started"
+    STEP_RETRIED = "step.retried"
+    STEP_COMPLETED = "step.completed"
+    LLM_CALLED = "llm.called"
+    LLM_TOKEN = "llm.token"  # live only: it has no seq and is never stored
+    TOOL_BATCH_STARTED = "tool.batch.started"
+    TOOL_CALLED = "tool.called"
+    TOOL_BLOCKED = "tool.blocked"
+    TOOL_RESULT = "tool.result"
+    TOOL_BATCH_COMPLETED = "tool.batch.completed"
+    USER_INJECTED = "user.injected"
+
+
+TERMINAL = frozenset({EventType.RUN_COMPLETED, EventType.RUN_FAILED, EventType.RUN_CANCELLED})
+
+
+@dataclass(frozen=True)
+class Draft:
+    """An event before it has a number. `step` and `agent_id` default to the run's."""
+
+    type: EventType
+    payload: dict[str, Any] = field(default_factory=dict)
+    step: int | None = None
+    agent_id: str = ""

@@ -1,0 +1,125 @@
+"""One worker's hold on one run: the run, what the model has heard, and the one way to write about it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from openintern.tenancy.scope import Scope
+from runs import conversation, log
+from runs.batch import Planned
+from runs.events import Draft, EventType
+from runs.live_text import LiveWriter
+from runs.models import Checkpoint, Event, Run
+from runs.stop import Stop
+from runs.tools.registry import ToolContext
+from runs.tools.workspace import Workspace
+
+
+@dataclass
+class Work:
+    """What an attempt at a run knows. All of it can be had again from the database."""
+
+    run: Run
+    scope: Scope
+    stop: Stop
+    messages: list[conversation.Message] = field(default_factory=list)  # up to the last checkpoint
+    step_events: list[Event] = field(default_factory=list)  # what was said since
+    seen: dict[str, str] = field(default_factory=dict)  # path -> digest of what the run last read or wrote
+    known_seq: int = 0
+    begun: float = field(default_factory=time.monotonic)
+    step_begun: float = field(default_factory=time.monotonic)
+    answered_in_ms: int = 0
+
+    def __post_init__(self) -> None:
+        self._active_before = self.run.active_ms
+        self.live = LiveWriter(self.run)
+
+    @cached_property
+    def workspace(self) -> Workspace:
+        """The files of the run's project, opened when the first tool needs them."""
+        return Workspace.for_scope(self.scope)
+
+    def context(self, planned: Planned) -> ToolContext:
+        """Return what a tool call is given: all it may know of the world."""
+        return ToolContext(
+            scope=self.scope,
+            run_id=self.run.pk,
+            tool_call_id=planned.call.id,
+            idempotency_key=f"{self.run.pk}:{self.run.step}:{planned.call.id}",
+            workspace=self.workspace,
+            stop=self.stop,
+            seen=self.seen,
+        )
+
+    def load(self) -> None:
+        """Fold the log up to the last checkpoint, and keep what the current step has said apart."""
+        self.messages = conversation.opening(self.run)
+        self.known_seq = self.run.last_seq
+        if self.run.last_seq == 0:
+            return
+        spoken = list(Event.objects.filter(run=self.run, type__in=conversation.SPEAKING).order_by("seq"))
+        checkpoint = Checkpoint.objects.filter(run=self.run).order_by("-step").first()
+        finished = checkpoint.seq if checkpoint else 0
+        self._close_step([event for event in spoken if event.seq <= finished])
+        self.step_events = [event for event in spoken if event.seq > finished]
+        self._note_seen(self.step_events)
+
+    def record(self, *drafts: Draft, **changes: Any) -> list[Event]:
+        """Append to the log, and hear what somebody else appended in the meantime."""
+        appended = log.append(self.run, *drafts, **changes)
+        if appended.previous_seq > self.known_seq:
+            self.step_events += self._said_by_others(upto=appended.previous_seq)
+        self.known_seq = self.run.last_seq
+        self.step_events += [event for event in appended.events if event.type in conversation.SPEAKING]
+        self._note_seen(appended.events)
+        return appended.events
+
+    def has_news(self) -> bool:
+        """Whether somebody spoke to the run since it last listened. Locks the run's row."""
+        row = Run.objects.select_for_update().only("last_seq", "attempt").get(pk=self.run.pk)
+        if row.attempt != self.run.attempt:
+            raise log.StaleAttempt(self.run.pk)
+        return row.last_seq > self.known_seq and bool(self._said_by_others(upto=row.last_seq))
+
+    def checkpoint(self, events: Iterable[Event]) -> None:
+        """Mark the step of the `step.completed` among `events` as finished, in their transaction."""
+        completed = next(event for event in events if event.type == EventType.STEP_COMPLETED)
+        Checkpoint.objects.create(run=self.run, step=completed.step, seq=completed.seq)
+        self._close_step(self.step_events)
+        self.step_events = []
+        self.step_begun = time.monotonic()
+
+    def conversation(self) -> list[conversation.Message]:
+        """Return what the model is to hear now."""
+        return conversation.fold(self.messages, self.step_events)
+
+    def answer_event(self) -> Event | None:
+        """Return the recorded answer of the current step, if it has been bought already."""
+        return next((event for event in self.step_events if event.type == EventType.LLM_CALLED), None)
+
+    def active_ms(self) -> int:
+        """Return for how long the run has been worked on, this attempt included."""
+        return self._active_before + round((time.monotonic() - self.begun) * 1000)
+
+    def step_ms(self) -> int:
+        """Return the milliseconds since the current step began (or was taken up again)."""
+        return round((time.monotonic() - self.step_begun) * 1000)
+
+    def _close_step(self, events: list[Event]) -> None:
+        self.messages = conversation.fold(self.messages, events)
+        self._note_seen(events)
+
+    def _said_by_others(self, *, upto: int) -> list[Event]:
+        rows = Event.objects.filter(run=self.run, seq__gt=self.known_seq, seq__lte=upto, type__in=conversation.SPEAKING)
+        return list(rows.order_by("seq"))
+
+    def _note_seen(self, events: Iterable[Event]) -> None:
+        """Remember the digests that file tools report, for those that change a file only as it was read."""
+        for event in events:
+            result = event.payload.get("result") if event.type == EventType.TOOL_RESULT else None
+            if isinstance(result, dict) and "path" in result and "sha256" in result:
+                self.seen[result["path"]] = result["sha256"]
