@@ -1,0 +1,126 @@
+"""Carrying out the tool calls of one step: what is safe side by side in threads, the rest one after another."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from django.db import connections
+
+from openintern.tenancy.scope import org_scope
+from runs.llm.types import ToolCall
+from runs.stop import Stop
+from runs.tools.registry import Tool, ToolContext, ToolError
+
+logger = structlog.get_logger(__name__)
+
+PARALLEL = 8
+_LOOK_INTERVAL = 0.2  # seconds between looks at whether to stop
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A tool call that may run: its tool, its checked arguments, and the rule that let it pass."""
+
+    call: ToolCall
+    tool: Tool
+    rule: str
+
+    @property
+    def runs_alone(self) -> bool:
+        return self.tool.mutating or self.tool.risk == "high"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a call: `value` for the model, or `error` in its place."""
+
+    call: ToolCall
+    value: Any = None
+    error: str = ""
+    code: str = "TOOL_ERROR"
+    duration_ms: int = 0
+    in_doubt: bool = False
+
+    def payload(self) -> dict[str, Any]:
+        """Return the payload of the `tool.result` event."""
+        body = {
+            "toolName": self.call.name,
+            "tool_call_id": self.call.id,
+            "result": self.value,
+            "isError": bool(self.error),
+            "duration_ms": self.duration_ms,
+        }
+        if self.error:
+            body["error"] = {"code": self.code, "message": self.error}
+        return body
+
+
+def strategy(planned: Sequence[Planned]) -> str:
+    """Return "parallel" where at least two calls run side by side, else "serial"."""
+    return "parallel" if sum(not one.runs_alone for one in planned) > 1 else "serial"
+
+
+def rounds(planned: Sequence[Planned]) -> list[list[Planned]]:
+    """Return the calls in the order they run: those that go side by side first, then the others one by one."""
+    together = [one for one in planned if not one.runs_alone]
+    alone = [[one] for one in planned if one.runs_alone]
+    return [together, *alone] if together else alone
+
+
+def carry_out(calls: Sequence[Planned], *, context: Callable[[Planned], ToolContext], stop: Stop) -> Iterator[Result]:
+    """Run the calls of one round side by side and yield each result as it is there.
+
+    Raises Stopped within a fraction of a second of a stop.
+    """
+    pool = ThreadPoolExecutor(max_workers=PARALLEL, thread_name_prefix="tool")
+    try:
+        yield from _settle({pool.submit(_call, one, context(one)): one for one in calls}, stop=stop)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _settle(futures: dict[Future[Result], Planned], *, stop: Stop) -> Iterator[Result]:
+    """Yield results as they come; a call that outlives its tool's time is given up with an error."""
+    begun = time.monotonic()
+    while futures:
+        stop.check()
+        done, _ = wait(futures, timeout=_LOOK_INTERVAL, return_when=FIRST_COMPLETED)
+        for future in done:
+            del futures[future]
+            yield future.result()
+        elapsed = time.monotonic() - begun
+        for future in [future for future, one in futures.items() if elapsed > one.tool.timeout and not future.done()]:
+            yield _overdue(futures.pop(future), elapsed)
+
+
+def _overdue(one: Planned, elapsed: float) -> Result:
+    """A thread can't be ended: for a tool whose effect matters, nobody knows whether it will still happen."""
+    return Result(
+        one.call,
+        error=f"{one.tool.name} timed out after {one.tool.timeout:g} s",
+        code="TOOL_TIMEOUT",
+        duration_ms=round(elapsed * 1000),
+        in_doubt=one.tool.recovery == "unsure",
+    )
+
+
+def _call(one: Planned, context: ToolContext) -> Result:
+    """Run one call in its own thread, inside the organisation, and leave no connection behind."""
+    begun = time.monotonic()
+    value, error = None, ""
+    try:
+        with org_scope(context.scope.org):
+            value = one.tool.call(context, one.call.arguments or {})
+    except ToolError as refusal:
+        error = str(refusal)
+    except Exception:  # a tool's bug must not end the run; the model hears of it, the operator reads the log
+        logger.exception("tool failed", tool=one.tool.name, run=context.run_id)
+        error = f"{one.tool.name} failed with an internal error"
+    finally:
+        connections.close_all()
+    return Result(one.call, value=value, error=error, duration_ms=round((time.monotonic() - begun) * 1000))

@@ -1,0 +1,117 @@
+"""Tool calls as rows: claimed before they run, settled with their result, judged after a crash.
+
+| after a crash the row is | the call                                                                  |
+|--------------------------|---------------------------------------------------------------------------|
+| done                     | has its result in the log                                                 |
+| planned                  | never began: it runs                                                      |
+| started                  | may or may not have happened: the tool's recovery class says what follows |
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from runs.batch import Planned, Result
+from runs.models import Effect, Run
+from runs.tools.registry import ToolContext
+
+
+def claim(run: Run, rounds: Sequence[Sequence[Planned]]) -> None:
+    """Write a row for every call. Those of the first round are started with this transaction.
+
+    A later call whose outcome nobody could tell is only planned: it is started by `start`, just before it runs.
+    """
+    Effect.objects.bulk_create(
+        [
+            Effect(
+                run=run,
+                tool_call_id=one.call.id,
+                step=run.step,
+                ordinal=ordinal,
+                tool=one.tool.name,
+                args_hash=args_hash(one.call.arguments),
+                recovery=one.tool.recovery,
+                status=Effect.Status.PLANNED if number and is_unsure(one) else Effect.Status.STARTED,
+                attempt=run.attempt,
+                rule=one.rule,
+            )
+            for number, calls in enumerate(rounds)
+            for ordinal, one in enumerate(calls)
+        ]
+    )
+
+
+def start(run: Run, calls: Iterable[Planned]) -> None:
+    """Mark calls as begun, in the transaction before they are."""
+    _rows(run, [one.call.id for one in calls]).update(status=Effect.Status.STARTED, attempt=run.attempt)
+
+
+def settle(run: Run, results: Iterable[Result]) -> None:
+    """Mark calls as done, in the transaction that holds their results."""
+    _rows(run, [result.call.id for result in results]).update(status=Effect.Status.DONE)
+
+
+def doubt(run: Run, tool_call_id: str) -> None:
+    """Mark a call as in doubt: a person has to say what became of it."""
+    _rows(run, [tool_call_id]).update(status=Effect.Status.IN_DOUBT)
+
+
+@dataclass
+class Recovered:
+    """What a resumed step finds: calls that still have to run, results that could be found out, calls in doubt."""
+
+    todo: list[Planned] = field(default_factory=list)
+    found: list[Result] = field(default_factory=list)
+    in_doubt: list[Planned] = field(default_factory=list)
+
+
+def recover(run: Run, planned: Sequence[Planned], *, context: Callable[[Planned], ToolContext]) -> Recovered:
+    """Judge every call of the current step after a crash. Asks tools that can be asked; changes nothing."""
+    rows = {effect.tool_call_id: effect for effect in Effect.objects.filter(run=run, step=run.step)}
+    recovered = Recovered()
+    for one in planned:
+        row = rows.get(one.call.id)
+        if row is None:  # refused when it was asked for; that stands, whatever is allowed by now
+            recovered.found.append(Result(one.call, error="Blocked: this call was refused", code="BLOCKED"))
+            continue
+        match row.status, one.tool.recovery:
+            case Effect.Status.DONE, _:
+                pass
+            case Effect.Status.PLANNED, _:
+                recovered.todo.append(one)
+            case Effect.Status.IN_DOUBT, _:
+                recovered.in_doubt.append(one)
+            case _, Effect.Recovery.UNSURE:
+                recovered.in_doubt.append(one)
+            case _, Effect.Recovery.CHECKABLE:
+                _look(one, context(one), recovered)
+            case _:
+                recovered.todo.append(one)
+    return recovered
+
+
+def _look(one: Planned, context: ToolContext, recovered: Recovered) -> None:
+    value = one.tool.check_landed(context, one.call.arguments or {})
+    if value is None:
+        recovered.todo.append(one)
+    else:
+        recovered.found.append(Result(one.call, value=value))
+
+
+def is_unsure(one: Planned) -> bool:
+    """Whether a call of this kind must never be repeated by itself."""
+    return one.tool.recovery == Effect.Recovery.UNSURE
+
+
+def args_hash(arguments: dict[str, Any] | None) -> str:
+    """Return a digest of a call's arguments that doesn't depend on the order of their keys."""
+    text = json.dumps(arguments, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _rows(run: Run, call_ids: list[str]) -> Any:
+    return Effect.objects.filter(run=run, tool_call_id__in=call_ids)

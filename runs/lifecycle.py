@@ -1,0 +1,156 @@
+"""What people do to runs: start them, stop them, speak to them. Pages, API, admin and commands all call these."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+
+from openintern.errors import Invalid, NotFound, OpenInternError
+from openintern.tenancy import audit
+from openintern.tenancy.scope import Scope
+from openintern.text import is_storable, shorten
+from runs import log
+from runs.events import Draft, EventType
+from runs.llm.registry import default_spec, validate_choice
+from runs.models import DEFAULT_AGENT, DEFAULT_SESSION_KEY, SESSION_KEY_PATTERN, Run, Session
+from runs.prompt import system_prompt
+from runs.queue import tickets
+from runs.tools.policy import offered_tools
+
+_AGENT_ID = re.compile(r"[\w.:-]{1,100}")
+
+
+@transaction.atomic
+def create_run(
+    scope: Scope,
+    *,
+    text: str,
+    at: datetime,
+    session_key: str = DEFAULT_SESSION_KEY,
+    agent_id: str = DEFAULT_AGENT,
+    llm_config: dict[str, Any] | None = None,
+) -> Run:
+    """Accept a task: the run, its ticket, the audit row and the workers' wake-up commit together.
+
+    Raises VALIDATION_ERROR for an empty task, a bad key, or a model the operator doesn't allow.
+    """
+    _check_text("input", text)
+    if not re.fullmatch(SESSION_KEY_PATTERN, session_key):
+        raise Invalid("session_key", "Must start with 's_' and go on with letters, digits or '_'")
+    if not _AGENT_ID.fullmatch(agent_id):
+        raise Invalid("agent_id", "Must be 1 to 100 letters, digits, '.', ':', '_' or '-'")
+    session = _open_session(scope, session_key, title=text, at=at)
+    run = Run.objects.create(
+        session=session,
+        user=scope.user,
+        project=scope.project,
+        agent_id=agent_id,
+        input=text,
+        config=_pin(llm_config),
+    )
+    run.refresh_from_db(fields=["created_at"])
+    tickets.enqueue(run)
+    audit.record_for(scope, "run.create", object_id=run.pk)
+    return run
+
+
+def find_run(scope: Scope, run_id: str) -> Run:
+    """Return the run with its session, or raise NOT_FOUND for one that isn't there or isn't in sight."""
+    run = Run.objects.for_scope(scope).select_related("session", "user", "project").filter(pk=run_id).first()
+    if run is None:
+        raise NotFound("Run")
+    return run
+
+
+@transaction.atomic
+def cancel_run(scope: Scope, run_id: str, *, at: datetime) -> Run:
+    """End a run now. Raising its attempt makes sure that nothing of a worker's can land any more.
+
+    Raises RUN_ALREADY_FINISHED if it has ended.
+    """
+    run = _lock(scope, run_id)
+    if run.is_final:
+        raise OpenInternError("RUN_ALREADY_FINISHED", f"Run has already {run.status}")
+    log.append(
+        run,
+        Draft(EventType.RUN_CANCELLED, {"cancelled_by": scope.user.username, "was": run.status}),
+        status=Run.Status.CANCELLED,
+        attempt=run.attempt + 1,
+        ended_at=at,
+    )
+    tickets.withdraw(run)
+    audit.record_for(scope, "run.cancel", object_id=run.pk)
+    return run
+
+
+@transaction.atomic
+def inject_message(scope: Scope, run_id: str, *, message: str) -> Run:
+    """Say something to a run that is under way; its agent reads it before its next step.
+
+    Raises RUN_NOT_INJECTABLE unless the run is running or waiting.
+    """
+    _check_text("message", message)
+    run = _lock(scope, run_id)
+    if run.status not in {Run.Status.RUNNING, Run.Status.WAITING}:
+        raise OpenInternError("RUN_NOT_INJECTABLE", f"Run is {run.status}")
+    log.append(run, Draft(EventType.USER_INJECTED, {"message": message, "role": "user", "from": scope.user.username}, agent_id="user"))
+    audit.record_for(scope, "run.inject", object_id=run.pk)
+    return run
+
+
+@transaction.atomic
+def requeue_run(scope: Scope, run_id: str) -> Run:
+    """Make a stuck run claimable again. A worker that still holds it finds its number outdated.
+
+    Raises RUN_ALREADY_FINISHED if it has ended.
+    """
+    run = _lock(scope, run_id)
+    if run.is_final:
+        raise OpenInternError("RUN_ALREADY_FINISHED", f"Run has already {run.status}")
+    tickets.requeue(run)
+    audit.record_for(scope, "run.requeue", object_id=run.pk)
+    return run
+
+
+def _lock(scope: Scope, run_id: str) -> Run:
+    """Find the run and lock its row, so that what is decided about it stays true."""
+    find_run(scope, run_id)
+    return Run.objects.select_for_update(of=("self",)).select_related("session").get(pk=run_id)
+
+
+def _check_text(field: str, text: str) -> None:
+    if not text.strip():
+        raise Invalid(field, "Must not be empty")
+    if not is_storable(text):
+        raise Invalid(field, "Must not hold NUL characters or lone surrogates")
+
+
+def _open_session(scope: Scope, key: str, *, title: str, at: datetime) -> Session:
+    """Return the conversation of that key, begun now if it is new, and brought to the top of the sidebar."""
+    session, created = Session.objects.get_or_create(
+        user=scope.user, project=scope.project, key=key, defaults={"title": shorten(" ".join(title.split()), 80), "active_at": at}
+    )
+    if not created:
+        Session.objects.filter(pk=session.pk).update(active_at=at, is_archived=False)
+    return session
+
+
+def _pin(llm_config: dict[str, Any] | None) -> dict[str, Any]:
+    """Return what the run will be done with, whatever the configuration says later. Holds no key."""
+    agent = settings.CONFIG.agent
+    spec = validate_choice(llm_config) if llm_config else default_spec()
+    tools = offered_tools()
+    return {
+        "model": asdict(spec),
+        "prompt": system_prompt(tools),
+        "tools": [tool.name for tool in tools],
+        "max_steps": agent.max_steps,
+        "timeout_ms": agent.timeout_ms,
+        "max_tokens": agent.max_tokens_per_run,
+        "max_cost": str(agent.max_cost_per_run) if agent.max_cost_per_run is not None else None,
+    }

@@ -1,0 +1,31 @@
+"""Asking the model for the next turn, with its text shown live and its retries in the log."""
+
+from __future__ import annotations
+
+import time
+
+from runs.events import Draft, EventType
+from runs.llm.ask import ask
+from runs.llm.types import Answer, ModelSpec, Request, Retry
+from runs.tools.registry import tools
+from runs.work import Work
+
+
+def ask_model(work: Work) -> Answer:
+    """Buy one answer. Raises ModelError when the provider can't or won't, Stopped when the run is over."""
+    registered = tools()
+    request = Request(
+        spec=ModelSpec(**work.run.config["model"]),
+        messages=work.conversation(),
+        tools=[registered[name].definition() for name in work.run.config["tools"] if name in registered],
+    )
+    begun = time.monotonic()
+    answer = ask(request, stop=work.stop, on_text=work.live.add, on_retry=lambda retry: _retried(work, retry))
+    work.answered_in_ms = round((time.monotonic() - begun) * 1000)
+    return answer
+
+
+def _retried(work: Work, retry: Retry) -> None:
+    work.live.start_over()
+    payload = {"stepNumber": work.run.step, "attempt": retry.attempt, "reason": retry.reason, "delayMs": retry.delay_ms}
+    work.record(Draft(EventType.STEP_RETRIED, payload | ({"message": retry.message} if retry.message else {})))

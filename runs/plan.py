@@ -1,0 +1,138 @@
+"""From a model's answer to events, and back: what is logged of a call, and what may run of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+from runs.batch import Planned, Result, strategy
+from runs.events import Draft, EventType
+from runs.llm.types import Answer, ToolCall, Usage
+from runs.models import Event, Run
+from runs.tools.policy import decide
+from runs.tools.registry import ToolError, tools
+
+
+def sort_calls(calls: Sequence[ToolCall], *, offered: Sequence[str]) -> tuple[list[Planned], list[Result]]:
+    """Return the calls that may run, and the refusals of the others. The same calls always give the same."""
+    planned: list[Planned] = []
+    refused: list[Result] = []
+    for call in calls:
+        match _judge(call, offered):
+            case Planned() as one:
+                planned.append(one)
+            case refusal:
+                refused.append(refusal)
+    return planned, refused
+
+
+def _judge(call: ToolCall, offered: Sequence[str]) -> Planned | Result:
+    """Hold a call against what exists, what its schema allows, and what policy allows – in this order."""
+    tool = tools().get(call.name)
+    if tool is None:
+        return Result(call, error=f"Tool not found: {call.name}", code="TOOL_NOT_FOUND")
+    if call.arguments is None:
+        return Result(call, error=f"Invalid tool arguments: {call.error}", code="INVALID_ARGUMENTS")
+    try:
+        tool.validate(call.arguments)
+    except ToolError as error:
+        return Result(call, error=str(error), code="INVALID_ARGUMENTS")
+    decision = decide(tool=tool)
+    if not decision.allowed:
+        return Result(call, error=f"Blocked: {decision.reason}", code="BLOCKED")
+    if call.name not in offered:
+        return Result(call, error=f"Blocked: {call.name} was not offered when this run began", code="BLOCKED")
+    return Planned(call, tool, decision.rule)
+
+
+def llm_called(run: Run, answer: Answer, *, duration_ms: int) -> Draft:
+    """The event that stores an answer whole: what a resumed run acts on instead of asking again."""
+    usage = answer.usage
+    payload: dict[str, Any] = {
+        "stepNumber": run.step,
+        "model": answer.model,
+        "promptTokens": usage.prompt_tokens,
+        "completionTokens": usage.completion_tokens,
+        "totalTokens": usage.prompt_tokens + usage.completion_tokens,
+        "cachedTokens": usage.cached_tokens,
+        "cost": str(usage.cost) if usage.cost is not None else None,
+        "duration_ms": duration_ms,
+        "finishReason": answer.finish_reason,
+        "truncated": answer.truncated,
+        "text": answer.text,
+    }
+    if answer.tool_calls:
+        payload["toolCalls"] = [{"id": call.id, "name": call.name, "arguments": call.raw} | ({"error": call.error} if call.error else {}) for call in answer.tool_calls]
+    return Draft(EventType.LLM_CALLED, payload)
+
+
+def answer_of(event: Event) -> Answer:
+    """Return the answer that `llm_called` stored."""
+    payload = event.payload
+    cost = payload["cost"]
+    return Answer(
+        text=payload["text"],
+        tool_calls=tuple(_call_of(stored) for stored in payload.get("toolCalls", [])),
+        usage=Usage(payload["promptTokens"], payload["completionTokens"], Decimal(cost) if cost is not None else None, payload["cachedTokens"]),
+        model=payload["model"],
+        finish_reason=payload["finishReason"],
+        truncated=payload["truncated"],
+    )
+
+
+def _call_of(stored: dict[str, Any]) -> ToolCall:
+    error = stored.get("error", "")
+    arguments = None if error else json.loads(stored["arguments"] or "{}")
+    return ToolCall(stored["id"], stored["name"], arguments, stored["arguments"], error)
+
+
+def usage_changes(run: Run, answer: Answer) -> dict[str, Any]:
+    """The run's new totals. Only the worker that holds the run writes them, so they are plain sums."""
+    return {
+        "prompt_tokens": run.prompt_tokens + answer.usage.prompt_tokens,
+        "completion_tokens": run.completion_tokens + answer.usage.completion_tokens,
+        "cost": run.cost + (answer.usage.cost or Decimal(0)),
+    }
+
+
+def batch_started(run: Run, calls: Sequence[ToolCall], planned: Sequence[Planned]) -> Draft:
+    """The tool calls of a step begin. The batch is named by its step: there is one in each."""
+    return Draft(EventType.TOOL_BATCH_STARTED, {"batch_id": f"batch_{run.step:04d}", "tool_count": len(calls), "strategy": strategy(planned)})
+
+
+def batch_completed(run: Run, outcomes: Sequence[bool], *, duration_ms: int) -> Draft:
+    """The tool calls of a step are through; `outcomes` says of each whether it succeeded."""
+    payload = {
+        "batch_id": f"batch_{run.step:04d}",
+        "tool_count": len(outcomes),
+        "success_count": sum(outcomes),
+        "failure_count": len(outcomes) - sum(outcomes),
+        "duration_ms": duration_ms,
+    }
+    return Draft(EventType.TOOL_BATCH_COMPLETED, payload)
+
+
+def call_drafts(calls: Sequence[ToolCall], planned: Sequence[Planned], refused: Sequence[Result]) -> list[Draft]:
+    """One event for each call, in the model's order: `tool.called`, or `tool.blocked` where policy says no."""
+    rules = {one.call.id: (one.rule, one.tool) for one in planned}
+    reasons = {result.call.id: result for result in refused}
+    return [_call_draft(call, rules.get(call.id), reasons.get(call.id)) for call in calls]
+
+
+def _call_draft(call: ToolCall, allowed: tuple[str, Any] | None, refusal: Result | None) -> Draft:
+    payload: dict[str, Any] = {"toolName": call.name, "tool_call_id": call.id, "args": call.arguments if call.arguments is not None else call.raw}
+    if refusal is not None and refusal.code == "BLOCKED":
+        tool = tools().get(call.name)
+        return Draft(EventType.TOOL_BLOCKED, payload | {"reason": refusal.error, "risk_level": tool.risk if tool else None})
+    if allowed is not None:
+        rule, tool = allowed
+        payload |= {"rule": rule, "risk_level": tool.risk, "recovery": tool.recovery}
+    return Draft(EventType.TOOL_CALLED, payload)
+
+
+def result_drafts(results: Sequence[Result], *, order: Sequence[ToolCall] = ()) -> list[Draft]:
+    """One `tool.result` for each result, in the order of the calls where it is given."""
+    places = {call.id: place for place, call in enumerate(order)}
+    return [Draft(EventType.TOOL_RESULT, result.payload()) for result in sorted(results, key=lambda result: places.get(result.call.id, 0))]
