@@ -1,0 +1,53 @@
+"""The sign of life of a group of workers: a row that a thread renews, however busy the workers are."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import uuid
+
+import psycopg
+import structlog
+
+from openintern.database import own_connection_parameters
+
+logger = structlog.get_logger(__name__)
+
+BEAT_SECONDS = 5.0
+#: A cluster that hasn't been seen for this long is taken for dead.
+DEAD_AFTER_SECONDS = 20
+_FORGET_AFTER = "1 hour"
+
+_BEAT = """
+    INSERT INTO public.queue_cluster (id, host, pid, workers) VALUES (%s, %s, %s, %s)
+    ON CONFLICT (id) DO UPDATE SET seen_at = now()
+"""
+
+
+class Life:
+    """Renews one cluster's row until its process ends."""
+
+    def __init__(self, *, workers: int) -> None:
+        self._row = (uuid.uuid4(), socket.gethostname(), os.getpid(), workers)
+        self._never = threading.Event()
+
+    def begin(self) -> None:
+        """Start the thread; it ends with the process."""
+        threading.Thread(target=self._live, name="life", daemon=True).start()
+
+    def pause(self, seconds: float) -> None:
+        """Wait in the calling thread."""
+        self._never.wait(seconds)
+
+    def _live(self) -> None:
+        while True:
+            try:
+                with psycopg.connect(**own_connection_parameters(), autocommit=True) as own:
+                    own.execute("DELETE FROM public.queue_cluster WHERE seen_at < now() - %s::interval", [_FORGET_AFTER])
+                    while True:
+                        own.execute(_BEAT, self._row)
+                        self.pause(BEAT_SECONDS)
+            except psycopg.Error:
+                logger.warning("no sign of life can be given", exc_info=True)
+                self.pause(1.0)

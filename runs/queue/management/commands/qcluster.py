@@ -1,0 +1,49 @@
+"""django-q2's cluster, whose processes end with it and whose workers hand back what they can't finish."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from types import FrameType
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+from django_q.cluster import Cluster
+
+from openintern.lifeline import die_with_parent
+from runs.queue import worker
+
+
+class Command(BaseCommand):
+    help = "Start a group of worker processes. Any number may work on one database, on any number of machines."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--run-once", action="store_true", help="stop as soon as the cluster has started")
+
+    def handle(self, *args: Any, run_once: bool, **options: Any) -> None:
+        worker.shutdown = multiprocessing.get_context("fork").Event()
+        _end_children_with_us()
+        cluster = _Cluster()
+        cluster.start()
+        if run_once:
+            cluster.stop()
+
+
+class _Cluster(Cluster):  # type: ignore[misc]
+    def sig_handler(self, signum: int, frame: FrameType | None) -> None:
+        """Tell the workers to hand back their runs, then let django-q2 wait for them."""
+        if worker.shutdown is not None:
+            worker.shutdown.set()
+        signal.signal(signum, signal.SIG_IGN)  # once is enough: a second Ctrl-C mustn't cut the hand-over short
+        super().sig_handler(signum, frame)
+
+
+def _end_children_with_us() -> None:
+    """Have every process of the cluster die with the one that forked it, also after a kill -9."""
+    parent = [os.getpid()]  # as seen by the child that is being forked
+
+    def before_fork() -> None:
+        parent[0] = os.getpid()
+
+    os.register_at_fork(before=before_fork, after_in_child=lambda: die_with_parent(parent[0]))

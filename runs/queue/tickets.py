@@ -1,0 +1,81 @@
+"""What happens to a ticket between its run's acceptance and its end, apart from being claimed.
+
+Each function is one statement in the caller's transaction: the ticket changes with the run or not at all.
+The run's organisation is the one whose schema is entered.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+from django.db import connection
+from django.db.models import Q, QuerySet
+from django.db.models.functions import Now
+
+from openintern.tenancy.models import Organization
+from runs.log import notify
+from runs.models import Run
+from runs.queue.models import Ticket, Turn
+
+#: `NOTIFY` channel: there may be work.
+WORK = "openintern_queue"
+#: `NOTIFY` channel: stop working on this run.
+STOP = "openintern_stop"
+
+
+def enqueue(run: Run) -> None:
+    """Give a new run its ticket, at the end of its lane."""
+    org = _org()
+    Turn.objects.bulk_create([Turn(organization=org)], ignore_conflicts=True)
+    Ticket.objects.create(organization=org, session_id=run.session_id, run_id=run.pk, model=run.config["model"]["model"], attempt=run.attempt)
+    notify(WORK, run.pk)
+
+
+def let_go(ticket_id: int, *, attempt: int) -> None:
+    """Remove the ticket of a run that ended while its worker was still at it. Works in any scope."""
+    if Ticket.objects.filter(pk=ticket_id, attempt=attempt).delete()[0]:
+        notify(WORK, str(ticket_id))
+
+
+def close(run: Run) -> None:
+    """Remove the ticket of a run that has ended, which lets the next one of its lane go on."""
+    _of(run).delete()
+    notify(WORK, run.pk)
+
+
+def park(run: Run) -> None:
+    """Take a waiting run off the workers. It keeps its place in the lane."""
+    _of(run).update(available_at=None, leased_by="", lease_expires_at=None)
+
+
+def release(run: Run) -> None:
+    """Hand a run back: any worker may claim it at once. Does nothing if another holds it by now."""
+    _of(run).filter(attempt=run.attempt).update(available_at=Now(), leased_by="", lease_expires_at=None)
+    notify(WORK, run.pk)
+
+
+def requeue(run: Run) -> None:
+    """Make sure an unfinished run can be claimed: give back its ticket, or what was lost of it."""
+    if _of(run).update(available_at=Now(), leased_by="", lease_expires_at=None, losses=0):
+        notify(WORK, run.pk)
+    else:
+        enqueue(run)
+
+
+def withdraw(run: Run) -> None:
+    """End the work on a cancelled run.
+
+    A ticket that a living worker holds stays until that worker lets go (or its lease expires), so that the next
+    run of the lane doesn't start beside it.
+    """
+    _of(run).filter(Q(lease_expires_at=None) | Q(lease_expires_at__lt=Now())).delete()
+    notify(STOP, run.pk)
+    notify(WORK, run.pk)
+
+
+def _of(run: Run) -> QuerySet[Ticket]:
+    return Ticket.objects.filter(organization=_org(), run_id=run.pk)
+
+
+def _org() -> Organization:
+    return cast(Organization, connection.tenant)

@@ -1,0 +1,91 @@
+"""What a worker process does when it is woken: claim, work, claim again, until there is nothing left to claim."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from functools import cache
+from multiprocessing.synchronize import Event as ProcessEvent
+
+import structlog
+from django.db import InterfaceError, OperationalError, connection
+
+from openintern.ids import random_text
+from openintern.tenancy.models import Organization
+from openintern.tenancy.scope import org_scope, public_scope
+from runs.engine import Hold, execute, give_up
+from runs.models import Run
+from runs.queue import claims, tickets
+from runs.queue.claims import Claim
+from runs.queue.pulse import Held, Pulse
+from runs.stop import Stop
+
+logger = structlog.get_logger(__name__)
+
+#: Set by `qcluster` before it forks: tells every worker of the cluster to finish and claim no more.
+shutdown: ProcessEvent | None = None
+
+
+def work_off() -> int:
+    """Work on claimable runs until there are none; return how many were worked on. Called by django-q2."""
+    worked = 0
+    try:
+        while not (shutdown is not None and shutdown.is_set()) and work_once(_pulse()):
+            worked += 1
+    except (OperationalError, InterfaceError):
+        logger.warning("database lost; the run at hand goes on when its lease has expired", exc_info=True)
+        connection.close()
+    return worked
+
+
+def work_once(pulse: Pulse) -> bool:
+    """Claim one run and work on it; False if there was none to claim."""
+    with public_scope():
+        claim = claims.claim(pulse.owner)
+        if claim is None:
+            return False
+        org = Organization.objects.get(pk=claim.organization_id)
+    with structlog.contextvars.bound_contextvars(run=claim.run_id, attempt=claim.attempt):
+        _work(claim, org, pulse)
+    return True
+
+
+def _work(claim: Claim, org: Organization, pulse: Pulse) -> None:
+    """Hold the lease for as long as the engine works. A lost database rises; the lease then tells what to do."""
+    stop = Stop()
+    with org_scope(org):
+        pulse.hold(Held(claim, org.schema_name, stop, deadline=_deadline(claim), renewed_at=time.monotonic()))
+        try:
+            execute(org, claim, Hold(stop, pulse.is_draining))
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception:  # the outermost edge of a run: a bug ends this run, not the worker
+            logger.exception("run failed with a bug")
+            give_up(org, claim)
+        finally:
+            pulse.let_go()
+        _clean_up(claim)
+
+
+def _clean_up(claim: Claim) -> None:
+    """Remove the ticket of a run that was cancelled, or deleted, while this worker held it."""
+    if not Run.objects.unfinished().filter(pk=claim.run_id).exists():
+        tickets.let_go(claim.ticket_id, attempt=claim.attempt)
+
+
+def _deadline(claim: Claim) -> float:
+    """When the run has used up its time: only time that a worker spent on it counts."""
+    row = Run.objects.filter(pk=claim.run_id).values_list("config", "active_ms").first()
+    remaining_ms = max(0, row[0]["timeout_ms"] - row[1]) if row else 0
+    return time.monotonic() + remaining_ms / 1000
+
+
+@cache
+def _pulse_of(pid: int) -> Pulse:
+    return Pulse(owner=f"{socket.gethostname()}:{pid}:{random_text(6)}", shutdown=shutdown)
+
+
+def _pulse() -> Pulse:
+    """Return this process's pulse; a fork gets its own."""
+    return _pulse_of(os.getpid())
