@@ -1,0 +1,75 @@
+"""Runs, their events and tickets in the organisation's admin: to look at, to cancel, to set going again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.admin import action, display
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from openintern.administration import ReadOnlyPages, asker
+from openintern.errors import OpenInternError
+from openintern.sites import organization_admin
+from runs import lifecycle
+from runs.models import Event, Run
+from runs.queue.models import Ticket
+
+
+class RunPages(ReadOnlyPages[Run]):
+    list_display = ["id", "status", "user", "project", "attempt", "step", "cost", "created_at", "trace"]
+    list_filter = ["status", "created_at"]
+    search_fields = ["id", "input"]
+    list_select_related = ["user", "project"]
+    date_hierarchy = "created_at"
+    actions = ["cancel", "requeue"]
+
+    @display(description=_("trace"))
+    def trace(self, run: Run) -> SafeString:
+        return format_html('<a href="{}">{}</a>', reverse("trace", args=[run.pk]), _("open"))
+
+    @action(description=_("Cancel the selected runs"))
+    def cancel(self, request: HttpRequest, chosen: QuerySet[Run]) -> None:
+        at = timezone.now()
+        _for_each(request, chosen, lambda run: lifecycle.cancel_run(asker(request), run.pk, at=at))
+
+    @action(description=_("Put the selected runs back into the queue"))
+    def requeue(self, request: HttpRequest, chosen: QuerySet[Run]) -> None:
+        _for_each(request, chosen, lambda run: lifecycle.requeue_run(asker(request), run.pk))
+
+
+def _for_each(request: HttpRequest, chosen: QuerySet[Run], act: Any) -> None:
+    """Do it to each of them; say which couldn't be."""
+    done = 0
+    for run in chosen:
+        try:
+            act(run)
+            done += 1
+        except OpenInternError as error:
+            messages.warning(request, f"{run.pk}: {error.message}")
+    messages.success(request, _("%(count)d done") % {"count": done})
+
+
+class EventPages(ReadOnlyPages[Event]):
+    list_display = ["run", "seq", "at", "type", "step", "attempt"]
+    list_filter = ["type"]
+    search_fields = ["=run__id"]
+    show_full_result_count = False
+    ordering = ["-id"]
+
+
+class TicketPages(ReadOnlyPages[Ticket]):
+    organization_path = "organization"
+    list_display = ["run_id", "model", "attempt", "losses", "available_at", "leased_by", "lease_expires_at", "created_at"]
+    search_fields = ["=run_id"]
+
+
+organization_admin.register(Run, RunPages)
+organization_admin.register(Event, EventPages)
+organization_admin.register(Ticket, TicketPages)

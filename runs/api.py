@@ -1,0 +1,234 @@
+"""The REST API of runs and sessions. Each view makes one call into the domain and puts its result into form."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from django.http import HttpResponseBase, StreamingHttpResponse
+from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from openintern.api import body_of, scope_of
+from openintern.errors import Invalid
+from openintern.paging import newest_first, whole_number
+from openintern.tenancy.access import access
+from openintern.tenancy.scope import org_scope
+from runs import export, lifecycle
+from runs.events import EventType
+from runs.listing import runs_matching
+from runs.models import Run, Session
+from runs.serializers import Injection, NewRun, RunDetail, RunMeta, SessionMeta
+
+_CURSOR = OpenApiParameter("cursor", str, description="where to go on: `next_cursor` of the page before")
+
+
+def _limit(default: int, most: int) -> OpenApiParameter:
+    return OpenApiParameter("limit", int, description=f"1 to {most}, {default} unless told")
+
+
+def _page(name: str, **fields: serializers.Field[Any, Any, Any, Any]) -> Any:
+    return inline_serializer(name, fields)
+
+
+_SUCCESS = {"success": serializers.BooleanField(), "run_id": serializers.CharField()}
+
+
+@access("run", GET="read", POST="create")
+class Runs(APIView):
+    """Runs across all sessions, and the way to start one."""
+
+    @extend_schema(
+        operation_id="list_runs",
+        parameters=[
+            OpenApiParameter("status", str, enum=Run.Status.values),
+            OpenApiParameter("session_key", str),
+            OpenApiParameter("agent_id", str),
+            OpenApiParameter("q", str, description="a part of the task, or a run's id"),
+            OpenApiParameter("created_after", OpenApiTypes.DATETIME),
+            OpenApiParameter("created_before", OpenApiTypes.DATETIME),
+            _CURSOR,
+            _limit(20, 100),
+        ],
+        responses=_page("RunPage", runs=RunMeta(many=True), next_cursor=serializers.CharField(allow_null=True)),
+    )
+    def get(self, request: Request) -> Response:
+        """List runs, newest first."""
+        limit = whole_number(request.GET.get("limit"), field="limit", default=20, least=1, most=100)
+        page = newest_first(runs_matching(scope_of(request), request.GET.dict()), cursor=request.GET.get("cursor"), limit=limit)
+        return Response({"runs": RunMeta(page.rows, many=True).data, "next_cursor": page.next_cursor})
+
+    @extend_schema(
+        operation_id="create_run",
+        request=NewRun,
+        responses={
+            201: _page("RunCreated", run_id=serializers.CharField(), session_key=serializers.CharField(), status=serializers.CharField(), created_at=serializers.DateTimeField())
+        },
+    )
+    def post(self, request: Request) -> Response:
+        """Start a run. It is recorded when this answers, and will end exactly once."""
+        form = NewRun(data=body_of(request))
+        form.is_valid(raise_exception=True)
+        task = form.validated_data
+        run = lifecycle.create_run(
+            scope_of(request),
+            text=task["input"],
+            session_key=task["session_key"],
+            agent_id=task["agent_id"],
+            llm_config=task.get("llm_config"),
+            at=timezone.now(),
+        )
+        answer = {"run_id": run.pk, "session_key": run.session.key, "status": run.status, "created_at": run.created_at}
+        return Response(answer, status=201, headers={"Location": f"/api/runs/{run.pk}"})
+
+
+@access("run", GET="read")
+class OneRun(APIView):
+    """One run."""
+
+    @extend_schema(operation_id="read_run", responses=RunDetail)
+    def get(self, request: Request, run_id: str) -> Response:
+        """Read a run with its task, answer or error, usage and cost."""
+        return Response(RunDetail(lifecycle.find_run(scope_of(request), run_id)).data)
+
+
+@access("run", GET="read")
+class RunEvents(APIView):
+    """What happened in a run."""
+
+    @extend_schema(
+        operation_id="list_events",
+        parameters=[
+            OpenApiParameter("cursor", int, description="events with a higher `seq` than this"),
+            _limit(200, 1000),
+            OpenApiParameter("type", str, enum=[str(name) for name in EventType]),
+            OpenApiParameter("include_tokens", bool, description="add the running step's text so far, as an llm.token without seq"),
+        ],
+        responses=_page("EventPage", events=serializers.ListField(child=serializers.DictField()), total=serializers.IntegerField(), next_cursor=serializers.CharField(allow_null=True)),
+    )
+    def get(self, request: Request, run_id: str) -> Response:
+        """List events in their order; `total` counts all of the run's. Page until `next_cursor` is null."""
+        limit = whole_number(request.GET.get("limit"), field="limit", default=200, least=1, most=1000)
+        after = whole_number(request.GET.get("cursor"), field="cursor", default=0, least=0, most=2**31 - 1)
+        run, events = export.events_of(scope_of(request), run_id, limit=limit, after=after, type=request.GET.get("type", ""))
+        next_cursor = str(events[-1]["seq"]) if len(events) == limit else None
+        if next_cursor is None and _flag(request, "include_tokens") and (token := export.live_token(run)):
+            events.append(token)
+        return Response({"events": events, "total": run.last_seq, "next_cursor": next_cursor})
+
+
+@access("run", GET="read")
+class RunExport(APIView):
+    """A run's events as a file."""
+
+    @extend_schema(
+        operation_id="export_run",
+        parameters=[OpenApiParameter("format", str, enum=["jsonl", "json"]), OpenApiParameter("type", str)],
+        responses={(200, "application/json"): OpenApiTypes.BINARY},
+    )
+    def get(self, request: Request, run_id: str) -> HttpResponseBase:
+        """Download every event, as JSON lines or as one JSON array."""
+        form = request.GET.get("format", "jsonl")
+        if form not in {"json", "jsonl"}:
+            raise Invalid("format", "Must be json or jsonl")
+        scope, type_ = scope_of(request), request.GET.get("type", "")
+        run, _ = export.events_of(scope, run_id, limit=0, type=type_)
+        lines = _lines(run, scope=scope, form=form, type_=type_)
+        name = f"{run.pk}{'-' + type_ if type_ else ''}.{form}"
+        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+        return StreamingHttpResponse(lines, content_type="application/x-ndjson" if form == "jsonl" else "application/json", headers=headers)
+
+
+def _lines(run: Run, *, scope: Any, form: str, type_: str) -> Iterator[str]:
+    """The body is made after the view has returned, so it enters the organisation for itself."""
+    with org_scope(scope.org):
+        if form == "jsonl":
+            yield from (json.dumps(event, ensure_ascii=False) + "\n" for event in export.all_events(run, type=type_))
+            return
+        yield "["
+        for number, event in enumerate(export.all_events(run, type=type_)):
+            yield ("," if number else "") + "\n" + json.dumps(event, ensure_ascii=False)
+        yield "\n]\n"
+
+
+@access("run", GET="read")
+class RunChildren(APIView):
+    """The runs that a run delegated to."""
+
+    @extend_schema(operation_id="list_children", responses=_page("RunChildren", children=RunMeta(many=True)))
+    def get(self, request: Request, run_id: str) -> Response:
+        """List a run's children, the oldest first."""
+        scope = scope_of(request)
+        run = lifecycle.find_run(scope, run_id)
+        children = Run.objects.for_scope(scope).filter(parent=run).select_related("session", "user", "project").order_by("created_at", "pk")
+        return Response({"children": RunMeta(children, many=True).data})
+
+
+@access("run", POST="cancel")
+class RunCancel(APIView):
+    """Stopping a run."""
+
+    @extend_schema(operation_id="cancel_run", request=None, responses=_page("RunCancelled", **_SUCCESS))
+    def post(self, request: Request, run_id: str) -> Response:
+        """End a run now, whether it is queued, waiting, or in the middle of a model call or a tool."""
+        lifecycle.cancel_run(scope_of(request), run_id, at=timezone.now())
+        return Response({"success": True, "run_id": run_id})
+
+
+@access("run", POST="inject")
+class RunInject(APIView):
+    """Speaking to a run that is under way."""
+
+    @extend_schema(operation_id="inject_message", request=Injection, responses=_page("MessageInjected", **_SUCCESS))
+    def post(self, request: Request, run_id: str) -> Response:
+        """Send a message that the agent reads before its next step."""
+        form = Injection(data=body_of(request))
+        form.is_valid(raise_exception=True)
+        lifecycle.inject_message(scope_of(request), run_id, message=form.validated_data["message"])
+        return Response({"success": True, "run_id": run_id})
+
+
+@access("session", GET="read")
+class Sessions(APIView):
+    """One's conversations."""
+
+    @extend_schema(operation_id="list_sessions", responses=_page("SessionList", sessions=SessionMeta(many=True)))
+    def get(self, request: Request) -> Response:
+        """List one's own conversations, the latest first (100 at most)."""
+        sessions = Session.objects.of_person(scope_of(request)).filter(is_archived=False).order_by("-active_at")[:100]
+        return Response({"sessions": SessionMeta(sessions, many=True).data})
+
+
+@access("run", GET="read")
+class SessionRuns(APIView):
+    """The runs of one session."""
+
+    @extend_schema(
+        operation_id="list_session_runs",
+        parameters=[OpenApiParameter("page", int), _limit(20, 100)],
+        responses=_page("SessionRuns", runs=RunMeta(many=True), total=serializers.IntegerField(), page=serializers.IntegerField(), limit=serializers.IntegerField()),
+    )
+    def get(self, request: Request, session_key: str) -> Response:
+        """List a session's runs, newest first."""
+        page = whole_number(request.GET.get("page"), field="page", default=1, least=1, most=10_000)
+        limit = whole_number(request.GET.get("limit"), field="limit", default=20, least=1, most=100)
+        runs = runs_matching(scope_of(request), {"session_key": session_key}).order_by("-created_at", "-pk")
+        rows = runs[(page - 1) * limit : page * limit]
+        return Response({"runs": RunMeta(rows, many=True).data, "total": runs.count(), "page": page, "limit": limit})
+
+
+def _flag(request: Request, name: str) -> bool:
+    match request.GET.get(name, "false").lower():
+        case "true" | "1":
+            return True
+        case "false" | "0":
+            return False
+    raise Invalid(name, "Must be true or false")
+
+

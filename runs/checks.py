@@ -1,0 +1,1 @@
+"""What `/health` and `doctor` ask about runs."""

@@ -1,0 +1,58 @@
+"""Finding runs: the filters that the list in the API and the page share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from django.db.models import QuerySet
+from django.utils.dateparse import parse_datetime
+
+from openintern.errors import Invalid
+from openintern.tenancy.scope import Scope
+from openintern.text import is_storable
+from runs.models import Run
+
+#: The query parameters of a list of runs.
+FILTERS = ("status", "session_key", "agent_id", "q", "created_after", "created_before")
+
+
+def runs_matching(scope: Scope, query: Mapping[str, str]) -> QuerySet[Run]:
+    """Return the runs in sight that match `status`, `session_key`, `agent_id`, `q` (in the task or the id) and times.
+
+    Raises VALIDATION_ERROR for a value that can't be meant.
+    """
+    runs = Run.objects.for_scope(scope).select_related("session", "user", "project")
+    if status := query.get("status"):
+        if status not in Run.Status.values:
+            raise Invalid("status", f"Must be one of {', '.join(Run.Status.values)}")
+        runs = runs.filter(status=status)
+    if session_key := _text(query, "session_key"):
+        runs = runs.filter(session__key=session_key)
+    if agent_id := _text(query, "agent_id"):
+        runs = runs.filter(agent_id=agent_id)
+    if words := _text(query, "q"):
+        runs = runs.filter(pk=words) if words.startswith("run_") else runs.filter(input__icontains=words)
+    if after := _moment(query, "created_after"):
+        runs = runs.filter(created_at__gt=after)
+    if before := _moment(query, "created_before"):
+        runs = runs.filter(created_at__lt=before)
+    return runs
+
+
+def _text(query: Mapping[str, str], field: str) -> str:
+    value = query.get(field, "").strip()
+    if len(value) > 200 or not is_storable(value):
+        raise Invalid(field, "Not a valid value")
+    return value
+
+
+def _moment(query: Mapping[str, str], field: str) -> datetime | None:
+    value = query.get(field, "")
+    try:
+        moment = parse_datetime(value) if value else None
+    except ValueError as error:
+        raise Invalid(field, "Must be a time, ISO 8601") from error
+    if value and (moment is None or moment.tzinfo is None):
+        raise Invalid(field, "Must be a time with its zone, ISO 8601")
+    return moment

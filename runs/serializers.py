@@ -1,0 +1,112 @@
+"""The API's forms: what may be sent, and what is answered. The OpenAPI document is made from these."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from runs.models import DEFAULT_AGENT, DEFAULT_SESSION_KEY, SESSION_KEY_PATTERN, Run, Session
+
+
+class LlmConfig(serializers.Serializer[Any]):
+    """Which model to use, of those the operator allows."""
+
+    provider = serializers.CharField(max_length=50, required=False)
+    model = serializers.CharField(max_length=200, required=False)
+    base_url = serializers.CharField(max_length=500, required=False)
+    temperature = serializers.FloatField(min_value=0, max_value=2, required=False)
+    max_tokens = serializers.IntegerField(min_value=1, max_value=1_000_000, required=False)
+
+
+class NewRun(serializers.Serializer[Any]):
+    """A task. `org_id`, `user_id` and `project_id` may be sent along; they have been looked at before this."""
+
+    input = serializers.CharField(trim_whitespace=False)
+    session_key = serializers.RegexField(f"^{SESSION_KEY_PATTERN}$", default=DEFAULT_SESSION_KEY)
+    agent_id = serializers.CharField(max_length=100, default=DEFAULT_AGENT)
+    llm_config = LlmConfig(required=False)
+
+
+class Injection(serializers.Serializer[Any]):
+    """Something to say to a run that is under way."""
+
+    message = serializers.CharField(trim_whitespace=False)
+    role = serializers.ChoiceField(["user"], default="user")
+
+
+class RunMeta(serializers.ModelSerializer[Run]):
+    """A run in a list."""
+
+    run_id = serializers.CharField(source="pk")
+    session_key = serializers.CharField(source="session.key")
+    user_id = serializers.CharField(source="user.username")
+    project_id = serializers.CharField(source="project.slug", default=None)
+    started_at = serializers.SerializerMethodField()
+    event_count = serializers.IntegerField(source="last_seq")
+    parent_run_id = serializers.CharField(source="parent_id", default=None)
+    model = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Run
+        fields = [
+            "run_id",
+            "session_key",
+            "user_id",
+            "project_id",
+            "agent_id",
+            "status",
+            "attempt",
+            "model",
+            "created_at",
+            "started_at",
+            "ended_at",
+            "duration_ms",
+            "event_count",
+            "tool_call_count",
+            "parent_run_id",
+            "input",
+        ]
+
+    def get_started_at(self, run: Run) -> str:
+        """When work began; for a run that hasn't started, when it was accepted."""
+        return (run.started_at or run.created_at).isoformat().replace("+00:00", "Z")
+
+    def get_model(self, run: Run) -> str:
+        """The model's provider and name."""
+        return f"{run.config['model']['provider']}/{run.config['model']['model']}"
+
+
+class RunDetail(RunMeta):
+    """One run with what came of it."""
+
+    usage = serializers.SerializerMethodField()
+
+    class Meta(RunMeta.Meta):
+        fields = [*RunMeta.Meta.fields, "output", "error", "usage", "step", "config"]
+
+    config = serializers.SerializerMethodField()
+
+    def get_usage(self, run: Run) -> dict[str, Any]:
+        """Tokens and cost (USD) so far."""
+        return {
+            "prompt_tokens": run.prompt_tokens,
+            "completion_tokens": run.completion_tokens,
+            "total_tokens": run.prompt_tokens + run.completion_tokens,
+            "cost_usd": str(run.cost),
+        }
+
+    def get_config(self, run: Run) -> dict[str, Any]:
+        """What the run began with, the prompt aside."""
+        return {name: value for name, value in run.config.items() if name != "prompt"}
+
+
+class SessionMeta(serializers.ModelSerializer[Session]):
+    """A conversation in a list."""
+
+    session_key = serializers.CharField(source="key")
+
+    class Meta:
+        model = Session
+        fields = ["session_key", "title", "created_at", "active_at"]
+

@@ -1,0 +1,37 @@
+"""The API's paths, below /api/."""
+
+from django.urls import path, register_converter
+
+from runs import api, stream
+from runs.models import SESSION_KEY_PATTERN
+
+
+class RunId:
+    regex = r"run_[A-Za-z0-9]{1,36}"
+
+    def to_python(self, value: str) -> str:
+        return value
+
+    def to_url(self, value: str) -> str:
+        return value
+
+
+class SessionKey(RunId):
+    regex = SESSION_KEY_PATTERN
+
+
+register_converter(RunId, "run_id")
+register_converter(SessionKey, "session_key")
+
+urlpatterns = [
+    path("runs", api.Runs.as_view()),
+    path("runs/<run_id:run_id>", api.OneRun.as_view()),
+    path("runs/<run_id:run_id>/events", api.RunEvents.as_view()),
+    path("runs/<run_id:run_id>/stream", stream.stream),
+    path("runs/<run_id:run_id>/export", api.RunExport.as_view()),
+    path("runs/<run_id:run_id>/children", api.RunChildren.as_view()),
+    path("runs/<run_id:run_id>/cancel", api.RunCancel.as_view()),
+    path("runs/<run_id:run_id>/inject", api.RunInject.as_view()),
+    path("sessions", api.Sessions.as_view()),
+    path("sessions/<session_key:session_key>/runs", api.SessionRuns.as_view()),
+]
