@@ -1,0 +1,156 @@
+"""Ask a model one question, whatever happens on the way."""
+
+from __future__ import annotations
+
+import contextvars
+import queue
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from runs.llm.registry import resolve
+from runs.llm.types import Answer, Interruptible, Model, ModelError, Request, Retry
+from runs.stop import Stop
+
+#: How long a stop may go unnoticed while a provider is silent.
+LOOK_EVERY_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to wait for a provider, in seconds, and how often to buy.
+
+    `idle` and `total` bound one purchase: without any progress, and altogether. No further purchase begins after
+    `purchases` of them, or later than `retry_window` after the first.
+    """
+
+    idle: float = 60.0
+    total: float = 300.0
+    purchases: int = 4
+    retry_window: float = 120.0
+    longest_retry_after: float = 60.0
+    first_delay: float = 1.0
+
+
+def ask(
+    request: Request,
+    *,
+    stop: Stop,
+    on_text: Callable[[str], None],
+    on_retry: Callable[[Retry], None],
+    patience: Patience = Patience(),
+) -> Answer:
+    """Return the model's whole answer; `on_text` gets its text as it arrives, in this thread.
+
+    A purchase that fails for a passing reason is repeated; `on_retry` is called before each repetition, and what
+    `on_text` got until then is void. Raises ModelError when there is no answer to be had, and Stopped within a
+    quarter of a second after `stop` was set, also while the provider is silent.
+    """
+    model = resolve(request.spec)
+    began_at = time.monotonic()
+    for attempt in range(1, patience.purchases + 1):
+        stop.check()
+        try:
+            return _buy(model, request, stop=stop, on_text=on_text, patience=patience)
+        except ModelError as error:
+            delay = _delay(error, attempt=attempt, patience=patience)
+            too_late = time.monotonic() - began_at + delay > patience.retry_window
+            if not error.retryable or attempt == patience.purchases or too_late:
+                raise _last(error, attempt=attempt) from error
+            on_retry(Retry(attempt, error.code, round(delay * 1000), error.message))
+        if stop.wait(delay):
+            stop.check()
+    raise AssertionError("the last purchase either returns or raises")
+
+
+def _delay(error: ModelError, *, attempt: int, patience: Patience) -> float:
+    """What the provider asked for, within reason, else twice as long each time, and never all runs at once."""
+    if error.retry_after is not None:
+        return min(error.retry_after, patience.longest_retry_after)
+    return float(patience.first_delay * 2 ** (attempt - 1) * random.uniform(0.75, 1.25))
+
+
+def _last(error: ModelError, *, attempt: int) -> ModelError:
+    if attempt == 1:
+        return error
+    return ModelError(
+        error.code, f"{error.message.rstrip('.')}. Tried {attempt} times.", retryable=error.retryable, retry_after=error.retry_after
+    )
+
+
+def _buy(
+    model: Model, request: Request, *, stop: Stop, on_text: Callable[[str], None], patience: Patience
+) -> Answer:
+    """One purchase. The provider is read in a thread of its own, so that its silence can't hold us."""
+    stream = model.stream(request)
+    reader = _Reader(stream)
+    reader.start()
+    try:
+        for item in _in_time(reader.items, stop=stop, patience=patience):
+            match item:
+                case str():
+                    if item:
+                        on_text(item)
+                case Answer():
+                    return item
+                case BaseException():
+                    raise item
+    finally:
+        reader.abandon()
+    raise AssertionError("a stream ends with an answer or an error")
+
+
+def _in_time(
+    items: queue.SimpleQueue[str | Answer | BaseException], *, stop: Stop, patience: Patience
+) -> Iterator[str | Answer | BaseException]:
+    """What arrives, as long as it arrives in time and nobody says stop."""
+    now = time.monotonic()
+    ends_at, idle_until = now + patience.total, now + patience.idle
+    while True:
+        stop.check()
+        now = time.monotonic()
+        if now >= min(ends_at, idle_until):
+            raise _too_slow(patience, is_total=now >= ends_at)
+        try:
+            item = items.get(timeout=min(LOOK_EVERY_SECONDS, min(ends_at, idle_until) - now))
+        except queue.Empty:
+            continue
+        idle_until = time.monotonic() + patience.idle
+        yield item
+
+
+def _too_slow(patience: Patience, *, is_total: bool) -> ModelError:
+    said = f"did not finish within {patience.total:g} s" if is_total else f"was silent for {patience.idle:g} s"
+    return ModelError("LLM_TIMEOUT", f"The model {said}.", retryable=True)
+
+
+class _Reader:
+    """Feeds a stream into a queue from a daemon thread, until it ends or nobody wants it any more."""
+
+    def __init__(self, stream: Iterator[str | Answer]) -> None:
+        self.items: queue.SimpleQueue[str | Answer | BaseException] = queue.SimpleQueue()
+        self._stream = stream
+        self._abandoned = threading.Event()
+
+    def start(self) -> None:
+        # The context carries the log tags of the run that asks.
+        context = contextvars.copy_context()
+        threading.Thread(target=context.run, args=(self._read,), name="llm-reader", daemon=True).start()
+
+    def abandon(self) -> None:
+        """Want no more; a connection that can be interrupted is."""
+        self._abandoned.set()
+        if isinstance(self._stream, Interruptible):
+            self._stream.hang_up()
+
+    def _read(self) -> None:
+        try:
+            for item in self._stream:
+                if self._abandoned.is_set():
+                    return
+                self.items.put(item)
+            self.items.put(ModelError("LLM_INCOMPLETE", "The model ended without an answer.", retryable=True))
+        except BaseException as error:  # nothing may be lost between threads: the one who asks raises it
+            self.items.put(error)
