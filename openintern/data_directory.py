@@ -11,16 +11,22 @@ from pathlib import Path
 def ensure(path: Path) -> Path:
     """Make the directory where it is missing; one that exists keeps its mode.
 
-    It holds secrets, so others may not look into it. The database's own user (there is one
-    when we are root) must be able to pass through to its files: hence 711 for root.
+    It holds secrets, so others may not look into it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        path.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700)
+        path.mkdir()
     except FileExistsError:
         if not path.is_dir():
             raise
+    else:
+        path.chmod(private_mode())  # not left to the umask
     return path
+
+
+def private_mode() -> int:
+    """Return the mode of a directory of ours. Where we are root, the database's user must pass through to its files."""
+    return 0o711 if os.geteuid() == 0 else 0o700
 
 
 def keep_secret(base_dir: Path, name: str) -> str:
