@@ -1,0 +1,86 @@
+"""The one connection per process that hears of news."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any, Final
+
+import psycopg
+from django.db import connection as django_connection
+from psycopg import sql
+
+logger = logging.getLogger(__name__)
+
+_HEARTBEAT: Final = 10.0  # seconds of silence after which the connection has to prove that it is alive
+_FIRST_PAUSE: Final = 0.2
+_LONGEST_PAUSE: Final = 5.0
+
+
+class Bell:
+    """Rings whoever waits for a topic when PostgreSQL notifies `channel` with that topic as payload.
+
+    The connection is its own, outside Django's pool, and there only while somebody waits. A ring says
+    "look again", never what there is to see, so a ring too many is harmless. After each new connection
+    everybody is rung, because nobody knows what was said while there was none.
+    """
+
+    def __init__(self, channel: str) -> None:
+        self.is_listening = False
+        self._channel = channel
+        self._rings: dict[str, Callable[[], None]] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def wait_for(self, topic: str, ring: Callable[[], None]) -> None:
+        """Call `ring` in the running loop whenever `topic` is notified, until `forget(topic)`."""
+        self._rings[topic] = ring
+        if self._task is None:
+            self._task = asyncio.create_task(self._listen_for_ever(), name="bell")
+
+    def forget(self, topic: str) -> None:
+        """Stop ringing for the topic; the last one to leave closes the connection."""
+        self._rings.pop(topic, None)
+        if not self._rings and self._task is not None:
+            self._task.cancel()
+            self._task = None
+
+    async def _listen_for_ever(self) -> None:
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                await self._listen()
+            except (psycopg.Error, OSError, TimeoutError) as error:
+                # a connection that was up deserves a quick second try, one that wasn't has to wait longer
+                pause = _FIRST_PAUSE if self.is_listening else min(pause * 2, _LONGEST_PAUSE)
+                logger.warning("live: listening connection lost (%s), again in %.1f s", type(error).__name__, pause)
+            finally:
+                self.is_listening = False
+            await asyncio.sleep(pause)
+
+    async def _listen(self) -> None:
+        """Listen until the connection fails."""
+        async with await psycopg.AsyncConnection.connect(**_parameters()) as connection:
+            await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(self._channel)))
+            self.is_listening = True
+            self._ring_everybody()
+            while True:
+                async for notice in connection.notifies(timeout=_HEARTBEAT):
+                    self._ring(notice.payload)
+                async with asyncio.timeout(_HEARTBEAT):  # a peer that vanished without a word never answers
+                    await connection.execute("SELECT 1")
+
+    def _ring(self, topic: str) -> None:
+        if ring := self._rings.get(topic):
+            ring()
+
+    def _ring_everybody(self) -> None:
+        for ring in list(self._rings.values()):
+            ring()
+
+
+def _parameters() -> dict[str, Any]:
+    """Django's own connection parameters, for a connection that isn't Django's."""
+    parameters = django_connection.get_connection_params()
+    del parameters["cursor_factory"], parameters["context"]
+    return {**parameters, "autocommit": True, "application_name": "openintern-live"}

@@ -1,0 +1,75 @@
+"""Whether what somebody was allowed a while ago they are still allowed: for connections that outlive their request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from importlib import import_module
+
+from django.conf import settings
+from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
+from django.utils.crypto import constant_time_compare
+
+from openintern.tenancy.identity import ScopedRequest
+from openintern.tenancy.models import ApiKey, Membership, User
+from openintern.tenancy.roles import Role
+from openintern.tenancy.scope import Scope
+
+
+@dataclass(frozen=True)
+class Credential:
+    """By what somebody got their scope: a session or an API key."""
+
+    scope: Scope
+    session_key: str | None = None
+    api_key_id: int | None = None
+
+
+def credential_of(request: ScopedRequest) -> Credential:
+    """Return what the request's identity rests on. The request must have a scope."""
+    assert request.asker is not None
+    if request.api_key is not None:
+        return Credential(request.asker, api_key_id=request.api_key.pk)
+    return Credential(request.asker, session_key=request.session.session_key)
+
+
+def renew(credential: Credential, *, at: datetime) -> Scope | None:
+    """Return the scope with the role of now, or None if anything it rests on has ended.
+
+    That is: the key or the session, the organisation, the person, the membership, the place in the project.
+    """
+    if not _holds(credential, at=at):
+        return None
+    scope = credential.scope
+    members = Membership.objects.select_related("organization", "user").filter(user__is_active=True, organization__is_active=True)
+    membership = members.filter(user=scope.user, organization=scope.org).first()
+    if membership is None:
+        return None
+    role = Role(membership.role)
+    if scope.project and not role.includes(Role.ADMIN) and not membership.projects.filter(pk=scope.project.pk).exists():
+        return None
+    return replace(scope, org=membership.organization, user=membership.user, role=role)
+
+
+def _holds(credential: Credential, *, at: datetime) -> bool:
+    if credential.api_key_id is not None:
+        return _key_holds(credential, at=at)
+    return credential.session_key is not None and _session_holds(credential.session_key, credential.scope.user)
+
+
+def _key_holds(credential: Credential, *, at: datetime) -> bool:
+    key = ApiKey.objects.select_related("user").filter(pk=credential.api_key_id, organization=credential.scope.org).first()
+    if key is None or not key.is_usable(at=at) or not key.user.is_active:
+        return False
+    if key.user == credential.scope.user:
+        return True
+    return "act_as" in key.scopes and Membership.objects.filter(user=key.user, organization=key.organization).exists()
+
+
+def _session_holds(session_key: str, user: User) -> bool:
+    """Whether somebody is signed in with that session still, and hasn't changed the password since."""
+    data = import_module(settings.SESSION_ENGINE).SessionStore(session_key).load()
+    if data.get(SESSION_KEY) != str(user.pk):
+        return False
+    current = User.objects.filter(pk=user.pk).first()
+    return current is not None and constant_time_compare(data.get(HASH_SESSION_KEY, ""), current.get_session_auth_hash())

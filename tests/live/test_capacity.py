@@ -1,0 +1,123 @@
+"""Many streams: what they cost, and where it ends."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import httpx
+import pytest
+from pytest_django.fixtures import Settings
+
+from openintern import live
+from runs.stream import EventTableStorage, RunSource
+from tests.live.conftest import Cast, Script, Server
+from tests.live.sse import Tap
+
+Browse = Callable[..., Tap]
+CLIENTS = 120
+
+
+@pytest.fixture
+def crowd(server: Server, cast: Cast, script: Script) -> Iterator[list[socket.socket]]:
+    """120 clients who all watch the script, and have had its first event."""
+    port = int(server.url.rsplit(":", 1)[1])
+    ask = f"GET {script.url} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nAuthorization: {cast.alice.headers['Authorization']}\r\n\r\n"
+    with ExitStack() as stack:
+        clients = [stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30)) for _ in range(CLIENTS)]
+        for client in clients:
+            client.sendall(ask.encode())
+        for client in clients:
+            assert b"run.started" in _read_until(client, b"run.started")
+        yield clients
+
+
+def test_120_open_streams_leave_the_database_and_the_api_to_the_others(
+    crowd: list[socket.socket], script: Script, server: Server, api: httpx.Client, sql: Callable[..., list[tuple[int]]]
+) -> None:
+    assert server.call(live.client_count) == CLIENTS
+    ((connections,),) = sql("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'")
+    times = []
+    for _ in range(20):
+        started = time.monotonic()
+        assert api.get(script.url, params={"cursor": "-1"}).status_code == 400
+        times.append(time.monotonic() - started)
+
+    assert connections <= 8, "the test's own, the listener's, and a few readers'"
+    assert sorted(times)[18] < 1
+
+    script.finish()
+    for client in crowd:
+        assert b"run.completed" in _read_until(client, None)
+
+
+def test_one_event_is_read_once_however_many_watch(crowd: list[socket.socket], script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
+    script.note("so that everybody has caught up")
+    for client in crowd:
+        _read_until(client, b"caught up")
+    reads: list[str] = []
+    for cls, name in ((RunSource, "news"), (EventTableStorage, "get_events")):
+        monkeypatch.setattr(cls, name, _counted(getattr(cls, name), reads))
+
+    script.note("once for all")
+    for client in crowd:
+        _read_until(client, b"once for all")
+
+    assert reads == ["news"]
+
+
+def _counted(function: Callable[..., object], calls: list[str]) -> Callable[..., object]:
+    def counted(*args: object, **kwargs: object) -> object:
+        calls.append(function.__name__)
+        return function(*args, **kwargs)
+
+    return counted
+
+
+def test_a_full_house_answers_503_and_a_free_seat_is_given_again(browse: Browse, script: Script, server: Server, api: httpx.Client, settings: Settings) -> None:
+    settings.LIVE_STREAMS = 2
+    first, second = browse(script.url), browse(script.url)
+    for tap in (first, second):
+        tap.wait_for(lambda tap: tap.seqs == [1])
+
+    refused = api.get(script.url)
+    first.close()
+    deadline = time.monotonic() + 5
+    while server.call(live.client_count) > 1:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+    assert refused.status_code == 503
+    assert int(refused.headers["retry-after"]) > 0
+    assert refused.json()["error"]["code"] == "UNAVAILABLE"
+    assert browse(script.url).wait_for(lambda tap: tap.seqs == [1]).status == 200
+
+
+def test_one_run_cant_take_all_the_seats(browse: Browse, cast: Cast, script: Script, api: httpx.Client, settings: Settings) -> None:
+    settings.LIVE_STREAMS_PER_RUN = 1
+    other = Script(cast.alice)
+    other.begin()
+    browse(script.url).wait_for(lambda tap: tap.seqs == [1])
+
+    assert api.get(script.url).status_code == 503
+    assert browse(other.url).wait_for(lambda tap: tap.seqs == [1]).status == 200
+
+
+def test_a_refused_stream_takes_no_seat(api: httpx.Client, script: Script, server: Server) -> None:
+    for url in (script.url + "?cursor=-1", "/api/runs/run_neverwas/stream"):
+        assert api.get(url).status_code in {400, 404}
+
+    assert server.call(live.client_count) == 0
+
+
+def _read_until(client: socket.socket, mark: bytes | None) -> bytes:
+    """Read until `mark` has come, or, without one, until the server hangs up."""
+    received = b""
+    while mark is None or mark not in received:
+        chunk = client.recv(65536)
+        if not chunk:
+            break
+        received += chunk
+    return received

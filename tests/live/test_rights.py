@@ -1,0 +1,127 @@
+"""Who loses the right to see a run loses the stream, within ten seconds."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from openintern.live import hub
+from openintern.tenancy import keys, people
+from openintern.tenancy.models import Membership, Organization
+from openintern.tenancy.roles import Role
+from openintern.tenancy.scope import org_scope
+from runs.models import Run
+from tests.live.conftest import Cast, Person, Script, Server, admit
+from tests.live.sse import Tap
+
+Browse = Callable[..., Tap]
+_number = itertools.count()
+
+
+@pytest.fixture
+def dora(cast: Cast) -> Person:
+    """A member for one test."""
+    return admit(f"live-dora-{next(_number)}", cast.alice.org, Role.MEMBER)
+
+
+@pytest.fixture
+def quick_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "ROUND", 0.1)
+
+
+@pytest.fixture
+def open_stream(browse: Browse, dora: Person) -> Iterator[tuple[Tap, Script]]:
+    """Dora's stream of her own run."""
+    script = Script(dora)
+    script.begin()
+    yield browse(script.url, by=dora).wait_for(lambda tap: tap.seqs == [1]), script
+
+
+def test_a_removed_member_is_out_within_ten_seconds_and_hears_nothing_more(
+    cast: Cast, dora: Person, open_stream: tuple[Tap, Script], server: Server
+) -> None:
+    tap, script = open_stream
+    started = time.monotonic()
+
+    people.remove_member(Membership.objects.get(user=dora.user), by=cast.alice.user)
+    tap.to_the_end(seconds=10)
+
+    assert time.monotonic() - started < 10
+    assert tap.sent[-1].event == "gone"
+    script.note("a secret")
+    assert b"a secret" not in tap.raw
+    assert httpx.get(server.url + script.url, headers=dora.headers).status_code == 401
+
+
+@pytest.mark.usefixtures("quick_rounds")
+class TestEverythingThatARightRestsOn:
+    def test_a_deactivated_person(self, cast: Cast, dora: Person, open_stream: tuple[Tap, Script]) -> None:
+        people.deactivate(dora.user, by=cast.alice.user)
+
+        assert open_stream[0].to_the_end(seconds=3).sent[-1].event == "gone"
+
+    def test_a_revoked_key(self, cast: Cast, dora: Person, open_stream: tuple[Tap, Script]) -> None:
+        keys.revoke_api_key(dora.key, by=cast.alice.user, at=timezone.now())
+
+        assert open_stream[0].to_the_end(seconds=3).sent[-1].event == "gone"
+
+    def test_a_suspended_organisation(self, cast: Cast, open_stream: tuple[Tap, Script]) -> None:
+        Organization.objects.filter(pk=cast.alice.org.pk).update(is_active=False)
+        try:
+            assert open_stream[0].to_the_end(seconds=3).sent[-1].event == "gone"
+        finally:
+            Organization.objects.filter(pk=cast.alice.org.pk).update(is_active=True)
+
+    def test_a_run_that_was_deleted(self, open_stream: tuple[Tap, Script]) -> None:
+        tap, script = open_stream
+        with org_scope(script.org):
+            Run.objects.filter(pk=script.run.pk).delete()
+
+        assert tap.to_the_end(seconds=3).sent[-1].event == "gone"
+
+    def test_a_project_one_has_left(self, cast: Cast, dora: Person, browse: Browse) -> None:
+        project = people.create_project(f"live-p{next(_number)}", org=cast.alice.org)
+        membership = Membership.objects.get(user=dora.user)
+        membership.projects.add(project)
+        script = Script(cast.alice)
+        with org_scope(script.org):
+            Run.objects.filter(pk=script.run.pk).update(project=project)
+        script.begin()
+        tap = browse(script.url, by=dora).wait_for(lambda tap: tap.seqs == [1])
+
+        membership.projects.clear()
+
+        assert tap.to_the_end(seconds=3).sent[-1].event == "gone"
+
+    @pytest.mark.parametrize("ends", ["logout", "password"])
+    def test_a_session_that_has_ended(self, ends: str, dora: Person, browse: Browse) -> None:
+        script = Script(dora)
+        script.begin()
+        browser = Client()
+        browser.force_login(dora.user)
+        cookie = {"Cookie": f"sessionid={browser.cookies['sessionid'].value}", "Authorization": ""}
+        tap = browse(script.url, **cookie).wait_for(lambda tap: tap.seqs == [1])
+
+        if ends == "logout":
+            browser.logout()
+        else:
+            dora.user.set_password("another battery staple")
+            dora.user.save(update_fields=["password"])
+
+        assert tap.to_the_end(seconds=3).sent[-1].event == "gone"
+
+    def test_whoever_keeps_the_right_keeps_the_stream(self, cast: Cast, dora: Person, open_stream: tuple[Tap, Script], browse: Browse) -> None:
+        ended, script = open_stream
+        kept = browse(script.url, by=cast.alice).wait_for(lambda tap: tap.seqs == [1])
+
+        keys.revoke_api_key(dora.key, by=cast.alice.user, at=timezone.now())
+        ended.to_the_end(seconds=3)
+        script.finish()
+
+        assert kept.to_the_end().seqs == [1, 2]
