@@ -1,0 +1,16 @@
+"""The pages' paths."""
+
+from django.urls import path
+
+from runs import urls, views  # noqa: F401  `urls` registers the converters
+
+urlpatterns = [
+    path("", views.chat, name="chat"),
+    path("chat/<session_key:session_key>", views.chat, name="chat"),
+    path("chat/<session_key:session_key>/title", views.rename_session, name="rename-session"),
+    path("chat/<session_key:session_key>/archive", views.archive_session, name="archive-session"),
+    path("turns/<run_id:run_id>", views.turn, name="turn"),
+    path("runs", views.runs, name="runs"),
+    path("runs/<run_id:run_id>/cancel", views.cancel_run, name="cancel-run"),
+    path("trace/<run_id:run_id>", views.trace, name="trace"),
+]

@@ -1,0 +1,110 @@
+"""A conversation on the page: each of its runs with what was done for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from runs.events import EventType
+from runs.models import Event, Run
+from runs.pages.wording import about_call, kind_of_tool
+
+LONG_TASK = 280  # characters: a longer one is set in smaller type
+
+_TOLD = (EventType.TOOL_CALLED, EventType.TOOL_BLOCKED, EventType.TOOL_RESULT, EventType.RUN_RESUMED, EventType.RUN_WAITING, EventType.STEP_RETRIED)
+
+
+@dataclass
+class Line:
+    """One thing that was done, in one line."""
+
+    kind: str  # call, resumed, retry
+    icon: str
+    name: str = ""
+    about: str = ""
+    status: str = "running"
+    duration_ms: int | None = None
+
+
+@dataclass
+class Turn:
+    """One run as a turn of the conversation. A live one is drawn by the browser, from the run's stream."""
+
+    run: Run
+    may_act: bool
+    lines: list[Line] = field(default_factory=list)
+    waits_for: str = ""
+
+    @property
+    def is_live(self) -> bool:
+        return not self.run.is_final and self.run.status != Run.Status.WAITING
+
+    @property
+    def is_long(self) -> bool:
+        return len(self.run.input) > LONG_TASK
+
+    @property
+    def call_count(self) -> int:
+        return sum(line.kind == "call" for line in self.lines)
+
+    @property
+    def tokens(self) -> int:
+        return self.run.prompt_tokens + self.run.completion_tokens
+
+    @property
+    def model(self) -> str:
+        return model_name(self.run)
+
+
+def model_name(run: Run) -> str:
+    """Return the model that the run is done with."""
+    return str(run.config.get("model", {}).get("model", ""))
+
+
+def turns_of(runs: Sequence[Run], *, may_act: bool) -> list[Turn]:
+    """Return the runs as turns, in their order. One query for what was done in all of them."""
+    turns = {run.pk: Turn(run, may_act) for run in runs}
+    calls: dict[tuple[str, str], Line] = {}
+    for told in _told(list(turns)):
+        turn = turns[told["run_id"]]
+        key = (told["run_id"], told["payload__tool_call_id"] or "")
+        match told["type"]:
+            case EventType.TOOL_CALLED | EventType.TOOL_BLOCKED:
+                calls[key] = _line_of_call(told)
+                turn.lines.append(calls[key])
+            case EventType.TOOL_RESULT if key in calls:
+                _settle(calls[key], told)
+            case EventType.RUN_RESUMED:
+                turn.lines.append(Line("resumed", "resumed", about=_("A worker was lost; another one went on from the last saved step")))
+            case EventType.STEP_RETRIED:
+                turn.lines.append(Line("retry", "retry", about=_("The model didn’t answer; asked again")))
+            case EventType.RUN_WAITING:
+                turn.waits_for = told["payload__message"] or ""
+    return list(turns.values())
+
+
+def turn_of(run: Run, *, may_act: bool) -> Turn:
+    """Return one run as a turn."""
+    return turns_of([run], may_act=may_act)[0]
+
+
+def _told(run_ids: list[str]) -> Any:
+    """The events that make lines, without the results themselves: those can be large and aren't shown here."""
+    fields = ("toolName", "tool_call_id", "args", "isError", "duration_ms", "message")
+    events = Event.objects.filter(run__in=run_ids, type__in=_TOLD).order_by("run_id", "seq")
+    return events.values("run_id", "type", *(f"payload__{name}" for name in fields))
+
+
+def _line_of_call(told: dict[str, Any]) -> Line:
+    name = str(told["payload__toolName"] or "")
+    status = "blocked" if told["type"] == EventType.TOOL_BLOCKED else "running"
+    return Line("call", kind_of_tool(name), name=name, about=about_call(told["payload__args"]), status=status)
+
+
+def _settle(line: Line, told: dict[str, Any]) -> None:
+    if line.status != "blocked":
+        line.status = "failed" if told["payload__isError"] else "completed"
+    line.duration_ms = told["payload__duration_ms"]

@@ -1,0 +1,183 @@
+"""The pages of runs: the chat, the list, the trace. Each makes one call into the domain and shows what comes of it."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django_htmx.http import trigger_client_event
+
+from openintern.ids import new_id
+from openintern.pages import render_frame, scope_of, way_back
+from openintern.paging import newest_first, whole_number
+from openintern.tenancy.access import access
+from openintern.tenancy.policy import allows
+from openintern.tenancy.scope import Scope
+from runs import lifecycle, sessions
+from runs.events import EventType
+from runs.listing import runs_matching
+from runs.models import Run
+from runs.pages import trace as traces
+from runs.pages.counts import unfinished_by_status
+from runs.pages.starters import STARTERS
+from runs.pages.turns import model_name, turn_of, turns_of
+
+TURNS = 20
+RUNS = 40
+
+
+@access("run", GET="read", POST="create")
+@require_http_methods(["GET", "HEAD", "POST"])
+def chat(request: HttpRequest, session_key: str = "") -> HttpResponse:
+    """Show a conversation, or the beginning of one; take the next task."""
+    if request.method == "POST":
+        return _give_task(request, session_key or new_id("s"))
+    scope = scope_of(request)
+    session = sessions.find_session(scope, session_key) if session_key else None
+    page = newest_first(session.runs.select_related("session", "user"), cursor=request.GET.get("before"), limit=TURNS) if session else None
+    turns = turns_of(page.rows[::-1], may_act=_may_act(scope)) if page else []
+    context = {
+        "session": session,
+        "session_key": session_key or new_id("s"),
+        "sessions": sessions.recent_sessions(scope),
+        "turns": turns,
+        "earlier_cursor": page.next_cursor if page else None,
+        "is_busy": any(turn.is_live for turn in turns),
+        "starters": STARTERS,
+        "may_act": _may_act(scope),
+        "model_note": _model_note(),
+    }
+    return render(request, "runs/chat.html", context)
+
+
+@access("run", GET="read")
+@require_safe
+def turn(request: HttpRequest, run_id: str) -> HttpResponse:
+    """Show one task with its answer: what the chat puts in place of the live one when the run has ended."""
+    scope = scope_of(request)
+    return render(request, "runs/_turn.html", {"turn": turn_of(lifecycle.find_run(scope, run_id), may_act=_may_act(scope))})
+
+
+@access("session", POST="change")
+@require_POST
+def rename_session(request: HttpRequest, session_key: str) -> HttpResponse:
+    """Give a conversation another title."""
+    sessions.rename_session(scope_of(request), session_key, title=request.POST.get("title", ""))
+    return redirect("chat", session_key)
+
+
+@access("session", POST="change")
+@require_POST
+def archive_session(request: HttpRequest, session_key: str) -> HttpResponse:
+    """Take a conversation out of the list."""
+    sessions.archive_session(scope_of(request), session_key)
+    return redirect("chat")
+
+
+@access("run", GET="read")
+@require_safe
+def runs(request: HttpRequest) -> HttpResponse:
+    """Show the runs in sight, newest first, by status and by words."""
+    scope, query = scope_of(request), request.GET.dict()
+    page = newest_first(runs_matching(scope, query), cursor=query.get("cursor"), limit=RUNS)
+    status, words = query.get("status", ""), query.get("q", "")
+    context = {
+        "page": page,
+        "chips": _chips(scope, status=status, words=words),
+        "status": status,
+        "query": words,
+        "is_later": "cursor" in query,
+        "first_url": _address("runs", status=status, q=words),
+        "older_url": _address("runs", status=status, q=words, cursor=page.next_cursor) if page.next_cursor else "",
+        "has_unfinished": any(not run.is_final for run in page.rows),
+        "may_act": _may_act(scope),
+    }
+    return render_frame(request, page="runs/runs.html", fragment="runs/_list.html", context=context)
+
+
+@access("run", POST="cancel")
+@require_POST
+def cancel_run(request: HttpRequest, run_id: str) -> HttpResponse:
+    """End a run. Whatever shows it on the page draws itself anew when it hears of it."""
+    lifecycle.cancel_run(scope_of(request), run_id, at=timezone.now())
+    if request.htmx:  # type: ignore[attr-defined]
+        response = HttpResponse(status=204)
+        return trigger_client_event(trigger_client_event(response, "runs-changed"), "trace-grown")
+    return redirect(way_back(request, default="runs"))
+
+
+@access("run", GET="read")
+@require_safe
+def trace(request: HttpRequest, run_id: str) -> HttpResponse:
+    """Show all that happened in a run: as a waterfall of steps, or event by event."""
+    scope = scope_of(request)
+    run = lifecycle.find_run(scope, run_id)
+    after = whole_number(request.GET.get("cursor"), field="cursor", default=0, least=0, most=2**31 - 1)
+    shows_events = request.GET.get("view") == "events"
+    context = {
+        "run": run,
+        "model": model_name(run),
+        "view": "events" if shows_events else "steps",
+        "may_act": _may_act(scope),
+        "timeline": traces.timeline_of(run, after=0 if shows_events else after, now=timezone.now()),
+        **(_events_view(request, run, after=after) if shows_events else {"export_url": _export_url(run)}),
+    }
+    if not shows_events and context["timeline"].goes_on_after:
+        context["later_url"] = _address("trace", run.pk, cursor=context["timeline"].goes_on_after)
+    return render_frame(request, page="runs/trace.html", fragment="runs/_trace.html", context=context)
+
+
+def _give_task(request: HttpRequest, session_key: str) -> HttpResponse:
+    """Start a run with the task that was written, or with that of an earlier run once more."""
+    scope = scope_of(request)
+    text = request.POST.get("input", "")
+    if repeated := request.POST.get("retry"):
+        text = lifecycle.find_run(scope, repeated).input
+    run = lifecycle.create_run(scope, text=text, session_key=session_key, at=timezone.now())
+    if request.htmx:  # type: ignore[attr-defined]
+        return render(request, "runs/_turn.html", {"turn": turn_of(run, may_act=True)})
+    return redirect("chat", session_key)
+
+
+def _may_act(scope: Scope) -> bool:
+    return allows(scope.role, "run", "create")
+
+
+def _model_note() -> str:
+    """Say who answers. The demo model is named as what it is."""
+    model = settings.CONFIG.llm
+    if model.provider == "demo":
+        return _("Demo model: no key is set, answers come from the files alone")
+    return f"{model.provider}/{model.model}"
+
+
+def _chips(scope: Scope, *, status: str, words: str) -> list[dict[str, Any]]:
+    """A chip for each status; a number on those that want attention."""
+    numbers = unfinished_by_status(scope)
+    every = [("", _("all")), *Run.Status.choices]
+    return [{"label": label, "url": _address("runs", status=value, q=words), "is_current": value == status, "number": numbers.get(value)} for value, label in every]
+
+
+def _events_view(request: HttpRequest, run: Run, *, after: int) -> dict[str, Any]:
+    kind = request.GET.get("type", "")
+    rows = traces.event_rows(scope_of(request), run.pk, after=after, type=kind)
+    later = _address("trace", run.pk, view="events", type=kind, cursor=rows[-1].seq) if len(rows) == traces.EVENTS else ""
+    types = [name for name in EventType if name != EventType.LLM_TOKEN]
+    return {"events": rows, "type": kind, "event_types": types, "later_url": later, "export_url": _export_url(run, type=kind)}
+
+
+def _export_url(run: Run, **query: Any) -> str:
+    return f"/api/runs/{run.pk}/export?" + urlencode({"format": "json", **{name: value for name, value in query.items() if value}})
+
+
+def _address(name: str, *args: Any, **query: Any) -> str:
+    """Return a page's address with the query parameters that say something."""
+    told = {key: value for key, value in query.items() if value}
+    return reverse(name, args=args) + (f"?{urlencode(told)}" if told else "")

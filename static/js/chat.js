@@ -1,0 +1,165 @@
+// The conversation: tasks are sent with htmx, their runs are followed here, the finished answer comes from the server.
+
+import { Draft, follow } from "./stream.js";
+
+const turns = document.getElementById("turns");
+const composer = document.getElementById("composer");
+const task = document.getElementById("task");
+const announcer = document.getElementById("announcer");
+const words = document.getElementById("words").dataset;
+const hint = composer?.querySelector("[data-hint]");
+const note = hint?.textContent;
+const ICONS = { read: "file", write: "pencil", edit: "pencil", list: "folder", glob: "folder", grep: "search", memory: "search", export: "download" };
+const TELLING = ["path", "pattern", "query", "run_id", "url", "name", "command"];
+
+function icon(name) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  svg.setAttribute("class", "icon");
+  svg.setAttribute("aria-hidden", "true");
+  svg.appendChild(document.createElementNS("http://www.w3.org/2000/svg", "use")).setAttribute("href", `${words.icons}#${name}`);
+  return svg;
+}
+
+function element(tag, className, text) {
+  const made = document.createElement(tag);
+  made.className = className;
+  made.textContent = text;
+  return made;
+}
+
+function aboutCall(args) {
+  if (typeof args !== "object" || args === null) return String(args ?? "").slice(0, 140);
+  const telling = TELLING.filter((name) => args[name]).map((name) => args[name]);
+  return (telling.length ? telling.join("  ") : JSON.stringify(args)).slice(0, 140);
+}
+
+/** One task under way: its calls and its answer, drawn as they happen. Text nodes only: nothing here is markup. */
+class LiveTurn {
+  constructor(article) {
+    this.article = article;
+    this.calls = article.querySelector("[data-calls]");
+    this.calls.replaceChildren();
+    this.draft = new Draft(article.querySelector("[data-text]"));
+    this.lines = new Map();
+    announcer.textContent = words.working;
+    follow(article.dataset.stream, {
+      onEvent: (event) => this.take(event),
+      onToken: (payload) => this.write(payload),
+      onEnd: () => this.end(),
+      onLost: () => this.lost(),
+    });
+  }
+
+  write(payload) {
+    stayAtEnd(() => this.draft.add(payload));
+  }
+
+  take({ type, payload }) {
+    stayAtEnd(() => {
+      if (type === "llm.called") this.answered(payload);
+      if (type === "tool.called") this.called(payload);
+      if (type === "tool.blocked") this.blocked(payload);
+      if (type === "tool.result") this.returned(payload);
+      if (type === "run.resumed") this.note("resumed", words.resumed);
+      if (type === "step.retried") this.note("retry", words.retried);
+      if (type === "step.retried" || type === "run.resumed") this.draft.take();
+    });
+  }
+
+  answered(payload) {
+    const text = this.draft.take();
+    if (!payload.toolCalls?.length) this.draft.add({ token: payload.text ?? text, offset: 0 });
+    else if (payload.text?.trim()) this.note("chat", payload.text.trim());
+  }
+
+  called({ toolName, tool_call_id: id, args }) {
+    const line = document.createElement("li");
+    line.className = "call running";
+    line.append(icon(ICONS[toolName.split("_")[0]] ?? "tool"), element("code", "name", toolName), element("span", "about", aboutCall(args)), element("span", "took", "…"));
+    this.lines.set(id, line);
+    this.calls.append(line);
+    announcer.textContent = `${toolName} ${aboutCall(args)}`;
+  }
+
+  blocked(payload) {
+    this.called(payload);
+    this.settle(payload.tool_call_id, "blocked", words.blocked);
+  }
+
+  returned({ tool_call_id: id, isError, duration_ms: took }) {
+    if (this.lines.get(id)?.classList.contains("blocked")) return;
+    this.settle(id, isError ? "failed" : "completed", isError ? words.failed : `${Math.round(took ?? 0)} ms`);
+  }
+
+  settle(id, status, text) {
+    const line = this.lines.get(id);
+    if (!line) return;
+    line.className = `call ${status}`;
+    line.querySelector(".took").textContent = text;
+  }
+
+  note(kind, text) {
+    const line = document.createElement("li");
+    line.className = `call note ${kind}`;
+    line.append(icon(kind), element("span", "about", text));
+    this.calls.append(line);
+  }
+
+  async end() {
+    await htmx.ajax("GET", this.article.dataset.turn, { target: this.article, swap: "outerHTML" });
+    announcer.textContent = words.done;
+  }
+
+  lost() {
+    const line = element("p", "notice bad", words.lost);
+    line.setAttribute("role", "alert");
+    this.article.querySelector(".turn-foot").before(line);
+  }
+}
+
+/** Keep the newest words in sight for somebody who was looking at them. */
+function stayAtEnd(change) {
+  const page = document.scrollingElement;
+  const wasAtEnd = page.scrollHeight - page.scrollTop - page.clientHeight < 120;
+  change();
+  if (wasAtEnd) page.scrollTop = page.scrollHeight;
+}
+
+const followed = new WeakSet();
+
+function settle() {
+  const live = [...turns.querySelectorAll("[data-live]")];
+  if (turns.querySelector(".turn")) turns.querySelector(".welcome")?.remove();
+  for (const article of live) {
+    if (followed.has(article)) continue;
+    followed.add(article);
+    new LiveTurn(article);
+  }
+  setBusy(live.length > 0);
+}
+
+function setBusy(isBusy) {
+  for (const button of document.querySelectorAll("[data-send]")) button.disabled = isBusy;
+  if (hint) hint.textContent = isBusy ? words.busy : note;
+}
+
+function sendByEnter(event) {
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
+  event.preventDefault();
+  if (task.value.trim() && !composer.querySelector("[data-send]").disabled) composer.requestSubmit();
+}
+
+// htmx sends the composer inside a conversation; a new one is an ordinary form.
+composer?.addEventListener("htmx:beforeRequest", () => setBusy(true));
+composer?.addEventListener("htmx:afterRequest", (event) => {
+  if (event.detail.successful) composer.reset();
+  else setBusy(false);
+  task.focus();
+});
+task?.addEventListener("keydown", sendByEnter);
+document.addEventListener("htmx:afterSettle", () => {
+  settle();
+  if (turns.lastElementChild?.matches("[data-live]")) document.scrollingElement.scrollTop = document.scrollingElement.scrollHeight;
+});
+settle();
+if (turns.querySelector(".turn")) document.scrollingElement.scrollTop = document.scrollingElement.scrollHeight;
