@@ -27,7 +27,7 @@ def enqueue(run: Run) -> None:
     """Give a new run its ticket, at the end of its lane."""
     org = _org()
     Turn.objects.bulk_create([Turn(organization=org)], ignore_conflicts=True)
-    Ticket.objects.create(organization=org, session_id=run.session_id, run_id=run.pk, model=run.config["model"]["model"], attempt=run.attempt)
+    Ticket.objects.create(organization=org, session_id=run.session_id, run_id=run.pk, model=run.config["model"]["model"][:200], attempt=run.attempt)
     notify(WORK, run.pk)
 
 

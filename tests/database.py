@@ -1,0 +1,21 @@
+"""A PostgreSQL for the tests: DATABASE_URL, or an embedded one for as long as the tests run.
+
+Loaded with `-p tests.database`, before the settings are read. Processes that the tests start inherit it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import tempfile
+from contextlib import ExitStack
+
+from openintern.postgres import temporary_server
+
+os.environ.setdefault("DATA_DIR", tempfile.mkdtemp(prefix="openintern-tests-"))
+os.environ.setdefault("OPENINTERN_CONFIG", os.devnull)
+
+if not os.environ.get("DATABASE_URL"):
+    stack = ExitStack()
+    atexit.register(stack.close)
+    os.environ["DATABASE_URL"] = stack.enter_context(temporary_server())
