@@ -10,7 +10,6 @@ from rest_framework import exceptions
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import set_rollback
 
 from openintern.errors import Invalid, OpenInternError
 from openintern.refusals import error_body
@@ -51,6 +50,8 @@ def body_of(request: Request) -> dict[str, Any]:
 
 def answer_exception(error: Exception, context: dict[str, Any]) -> Response | None:
     """DRF's exception handler: every refusal has the public error body; a bug rises to the 500 page."""
+    from rest_framework.views import set_rollback  # noqa: PLC0415  that module reads the setting that names this one
+
     refusal = _as_refusal(error)
     if refusal is None:
         return None
