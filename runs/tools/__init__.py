@@ -1,0 +1,6 @@
+"""What agents can do: the tools, the policy on them, and the workspace they work in.
+
+Importing this package registers the built-in tools; other apps add theirs in a module `tools` of their own.
+"""
+
+from runs.tools import files, finding, trace  # noqa: F401  importing registers them

@@ -1,0 +1,167 @@
+"""Tools: typed functions that an agent may call, and the table of all that are known.
+
+    @tool(risk="low", recovery="pure")
+    def count_words(context: ToolContext, text: Annotated[str, "The text to count in"]) -> dict[str, Any]:
+        \"\"\"Count the words of a text. (This is what the model reads.)\"\"\"
+        return {"words": len(text.split())}
+
+Put it into a module `tools` of any installed app, and agents are offered it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from runs.stop import Stop
+from runs.tools import results
+from runs.tools.arguments import arguments_model, complaint, describe, unacceptable
+
+if TYPE_CHECKING:
+    from openintern.tenancy.scope import Scope
+    from runs.tools.workspace import Workspace
+
+Risk = Literal["low", "medium", "high"]
+
+#: What is known about a call that a crash cut off. "pure": it changes nothing, so it may run again. "keyed": the outside
+#: recognises the idempotency key and does it once. "checkable": `check` can find out. "unsure": only a person can say.
+Recovery = Literal["pure", "keyed", "checkable", "unsure"]
+
+Function = TypeVar("Function", bound=Callable[..., dict[str, Any]])
+
+_LEGAL_NAME: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9_-]{0,63}")
+
+
+class ToolError(Exception):
+    """A refusal or a failure that the model should read, and can often mend by calling differently."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolContext:
+    """All that a tool may know of the world.
+
+    `seen` maps a path to the SHA-256 of what this run last read from it or wrote to it; the engine keeps it
+    from results that carry both `path` and `sha256`. Tools only look.
+    """
+
+    scope: Scope
+    run_id: str
+    tool_call_id: str
+    idempotency_key: str
+    workspace: Workspace
+    stop: Stop
+    seen: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tool:
+    """A function that agents may call, with what the engine and the policy have to know about it."""
+
+    name: str
+    description: str
+    function: Callable[..., dict[str, Any]]
+    arguments: type[BaseModel]
+    risk: Risk = "low"
+    mutating: bool = False
+    recovery: Recovery = "unsure"
+    timeout: float = 30.0
+    check: Callable[..., dict[str, Any] | None] | None = None
+
+    def __post_init__(self) -> None:
+        if not _LEGAL_NAME.fullmatch(self.name):
+            raise ValueError(f"{self.name!r}: providers accept letters, digits, '_' and '-' in a tool's name, 64 at most")
+        if not self.description:
+            raise ValueError(f"{self.name}: a tool needs a docstring; it is what the model reads")
+        if self.risk not in get_args(Risk) or self.recovery not in get_args(Recovery):
+            raise ValueError(f"{self.name}: unknown risk {self.risk!r} or recovery {self.recovery!r}")
+        if (self.check is not None) != (self.recovery == "checkable"):
+            raise ValueError(f"{self.name}: `check` and recovery 'checkable' belong together")
+        if self.mutating and self.recovery == "pure":
+            raise ValueError(f"{self.name}: what changes something is not pure")
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The JSON schema of the arguments."""
+        return describe(self.arguments)
+
+    def definition(self) -> dict[str, Any]:
+        """Return the tool as providers want it described."""
+        return {"type": "function", "function": {"name": self.name, "description": self.description, "parameters": self.parameters}}
+
+    def validate(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments, defaults filled in, ready to be passed by name. Raises ToolError; changes nothing."""
+        if problem := unacceptable(dict(arguments)):
+            raise ToolError(f"Invalid tool arguments: {problem}")
+        try:
+            checked = self.arguments.model_validate(dict(arguments))
+        except ValidationError as error:
+            raise ToolError(f"Invalid tool arguments: {complaint(error)}") from error
+        return {name: getattr(checked, name) for name in self.arguments.model_fields}
+
+    def call(self, context: ToolContext, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Check the arguments, run the tool, and return its result as bounded JSON.
+
+        Raises ToolError for the model to read, Stopped when the run is over; whatever else rises is a bug.
+        """
+        context.stop.check()
+        return results.bounded(self.function(context, **self.validate(arguments)))
+
+    def check_landed(self, context: ToolContext, arguments: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return the result of a call that a crash cut off, if it took effect, else None. Changes nothing.
+
+        Only for tools whose recovery is "checkable".
+        """
+        if self.check is None:
+            raise TypeError(f"{self.name} can't tell whether a call took effect")
+        try:
+            landed = self.check(context, **self.validate(arguments))
+        except ToolError:
+            return None  # a call that is refused now was refused then
+        return None if landed is None else results.bounded(landed)
+
+
+_registered: dict[str, Tool] = {}
+
+
+def tools() -> Mapping[str, Tool]:
+    """Return every known tool by name, in the order they were registered."""
+    return MappingProxyType(_registered)
+
+
+def register(new: Tool) -> None:
+    """Make a tool known. Raises ValueError if the name is taken: no tool may put itself in another's place."""
+    if new.name in _registered:
+        raise ValueError(f"There is a tool '{new.name}' already")
+    _registered[new.name] = new
+
+
+def build(function: Callable[..., dict[str, Any]], **declared: Any) -> Tool:
+    """Return a tool made of a function's name, docstring and signature, without registering it."""
+    name = getattr(function, "__name__", "")
+    return Tool(name=name, description=inspect.getdoc(function) or "", function=function, arguments=arguments_model(function), **declared)
+
+
+def tool(
+    *,
+    risk: Risk,
+    mutating: bool = False,
+    recovery: Recovery = "unsure",
+    timeout: float = 30.0,
+    check: Callable[..., dict[str, Any] | None] | None = None,
+) -> Callable[[Function], Function]:
+    """Register the decorated function as a tool; the function itself stays as it is.
+
+    `check(context, **arguments)` answers, after a crash, the result of the call if it took effect, else None.
+    """
+
+    def decorate(function: Function) -> Function:
+        register(build(function, risk=risk, mutating=mutating, recovery=recovery, timeout=timeout, check=check))
+        return function
+
+    return decorate
