@@ -10,12 +10,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import psycopg
 import pytest
 from django.db import connection
 from django.test import Client
-from django.test.utils import setup_databases, teardown_databases
+from django.test.utils import setup_databases
 from django.utils import timezone
+from psycopg import sql
 
+from openintern.database import own_connection_parameters
 from openintern.tenancy import keys, people
 from openintern.tenancy.models import Organization, User
 from openintern.tenancy.roles import Role
@@ -66,11 +69,18 @@ class Cast:
 def django_db_setup(django_test_environment: None, django_db_blocker: Any) -> Iterator[None]:
     """The test database, made even where no test is marked as using one: some commit for real (`committed`)."""
     with django_db_blocker.unblock():
-        made = setup_databases(verbosity=0, interactive=False, aliases={"default"})
+        [(_, outside, _)] = setup_databases(verbosity=0, interactive=False, aliases={"default"})
     yield
     with django_db_blocker.unblock():
-        connection.close()
-        teardown_databases(made, verbosity=0)
+        drop_database(connection.settings_dict["NAME"], outside=outside)
+
+
+def drop_database(name: str, *, outside: str) -> None:
+    """Drop a database although threads of the tests are still connected to it."""
+    parameters = {**own_connection_parameters(), "dbname": outside}
+    connection.close()
+    with psycopg.connect(**parameters, autocommit=True) as maintenance:
+        maintenance.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 @pytest.fixture(scope="session")
