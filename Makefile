@@ -1,0 +1,76 @@
+# make run      install what is missing and start everything
+# make test     install what is missing and run the tests
+# make lint     formatting, types, import directions, templates
+# make install  only install, into .venv
+# make lock     write the lock files anew from pyproject.toml
+# make clean    remove .venv (the data directory stays)
+
+PYTHON ?= python3
+VENV := .venv
+UV := $(VENV)/tools/bin/uv
+RUNTIME := $(VENV)/.runtime-installed
+DEVELOPMENT := $(VENV)/.development-installed
+ARGS ?=
+
+.PHONY: run test lint install install-dev lock messages clean
+
+run: $(RUNTIME)
+	@exec $(VENV)/bin/python manage.py up $(ARGS)
+
+test: $(DEVELOPMENT)
+	$(VENV)/bin/python -m pytest $(ARGS)
+
+lint: $(DEVELOPMENT)
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+	find templates -name '*.html' -exec $(VENV)/bin/djade --target-version 5.2 --check {} +
+
+install: $(RUNTIME)
+
+install-dev: $(DEVELOPMENT)
+
+# uv itself is pinned by hash too; it lives beside the packages, where a sync doesn't remove it.
+$(UV): requirements-uv.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "OpenIntern needs Python 3.11 or newer; name one: make PYTHON=/path/to/python3.11"; exit 1; }
+	@test -x $(VENV)/bin/python || $(PYTHON) -m venv --without-pip $(VENV)
+	@echo "Installing uv"
+	@$(PYTHON) -m pip --version >/dev/null 2>&1 || $(VENV)/bin/python -m ensurepip >/dev/null
+	@pip=$$($(PYTHON) -m pip --version >/dev/null 2>&1 && echo $(PYTHON) || echo $(VENV)/bin/python); \
+	$$pip -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --require-hashes \
+		--target $(VENV)/tools -r requirements-uv.lock
+	@touch $@
+
+# A machine that tests keeps the test packages: `make run` there must not remove them again.
+$(RUNTIME): requirements.lock pyproject.toml $(UV)
+	@if test -f $(DEVELOPMENT); then $(MAKE) --no-print-directory $(DEVELOPMENT); \
+	else $(UV) pip sync -q -p $(VENV)/bin/python --require-hashes --compile-bytecode requirements.lock; fi
+	@$(MAKE) --no-print-directory messages
+	@$(UV) pip install -q -p $(VENV)/bin/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(DEVELOPMENT): requirements-dev.lock pyproject.toml $(UV)
+	@$(UV) pip sync -q -p $(VENV)/bin/python --require-hashes --compile-bytecode requirements-dev.lock
+	@$(MAKE) --no-print-directory messages
+	@$(UV) pip install -q -p $(VENV)/bin/python --no-deps --no-build-isolation -e .
+	@touch $@ $(RUNTIME)
+
+CATALOGUES := $(shell find locale -name '*.po' 2>/dev/null)
+
+messages: $(CATALOGUES:.po=.mo)
+
+%.mo: %.po
+	@$(VENV)/bin/python -m babel.messages.frontend compile --use-fuzzy -i $< -o $@ 2>/dev/null
+
+COMPILE = --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-header --no-annotate
+HEADER = The exact packages, by content. Written by make lock, not by hand.
+
+lock: $(UV)
+	$(UV) pip compile $(COMPILE) pyproject.toml --extra install -o requirements.lock
+	$(UV) pip compile $(COMPILE) pyproject.toml --extra install --extra dev -c requirements.lock -o requirements-dev.lock
+	echo uv | $(UV) pip compile $(COMPILE) - -o requirements-uv.lock
+	sed -i '1i # $(HEADER)' requirements.lock requirements-dev.lock requirements-uv.lock
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info
