@@ -67,6 +67,10 @@ class IdentityMiddleware(AuthenticationMiddleware):
         except OpenInternError as error:
             return refusal(request, error)
 
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """Answer a refusal that a page's view raised; everything else is a bug and rises."""
+        return refusal(request, exception) if isinstance(exception, OpenInternError) else None
+
 
 def _check(request: ScopedRequest, declared: Access) -> HttpResponse | None:
     if declared.is_public:
