@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,7 +18,7 @@ from openintern.api import body_of, scope_of
 from openintern.errors import Invalid
 from openintern.paging import newest_first, whole_number
 from openintern.tenancy.access import access
-from openintern.tenancy.scope import org_scope
+from openintern.tenancy.scope import Scope, org_scope
 from runs import export, lifecycle
 from runs.events import EventType
 from runs.listing import runs_matching
@@ -145,16 +144,10 @@ class RunExport(APIView):
         return StreamingHttpResponse(lines, content_type="application/x-ndjson" if form == "jsonl" else "application/json", headers=headers)
 
 
-def _lines(run: Run, *, scope: Any, form: str, type_: str) -> Iterator[str]:
+def _lines(run: Run, *, scope: Scope, form: str, type_: str) -> Iterator[str]:
     """The body is made after the view has returned, so it enters the organisation for itself."""
     with org_scope(scope.org):
-        if form == "jsonl":
-            yield from (json.dumps(event, ensure_ascii=False) + "\n" for event in export.all_events(run, type=type_))
-            return
-        yield "["
-        for number, event in enumerate(export.all_events(run, type=type_)):
-            yield ("," if number else "") + "\n" + json.dumps(event, ensure_ascii=False)
-        yield "\n]\n"
+        yield from export.written(export.all_events(run, type=type_), form=form)
 
 
 @access("run", GET="read")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from openintern.errors import Invalid
@@ -29,6 +30,17 @@ def all_events(run: Run, *, type: str = "") -> Iterator[dict[str, Any]]:
     while batch := list(_events(run, after=after, type=type)[:_BATCH]):
         yield from (event.envelope(run) for event in batch)
         after = batch[-1].seq
+
+
+def written(events: Iterable[dict[str, Any]], *, form: str) -> Iterator[str]:
+    """Yield the text of an export, piece by piece: "jsonl" has an event a line, "json" is one array."""
+    if form == "jsonl":
+        yield from (json.dumps(event, ensure_ascii=False) + "\n" for event in events)
+        return
+    yield "["
+    for number, event in enumerate(events):
+        yield ("," if number else "") + "\n" + json.dumps(event, ensure_ascii=False)
+    yield "\n]\n"
 
 
 def live_token(run: Run) -> dict[str, Any] | None:
