@@ -60,7 +60,9 @@ def unacceptable(arguments: dict[str, Any]) -> str:
 def complaint(error: ValidationError) -> str:
     """Return what is wrong, in one line, without repeating what was given."""
     problems = error.errors(include_url=False, include_context=False, include_input=False)
-    return "; ".join(f"{'.'.join(map(str, problem['loc'])) or 'arguments'}: {problem['msg']}" for problem in problems[:5])
+    return "; ".join(
+        f"{'.'.join(map(str, problem['loc'])) or 'arguments'}: {problem['msg']}" for problem in problems[:5]
+    )
 
 
 def _annotated(hint: Any) -> Any:

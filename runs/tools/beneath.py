@@ -26,8 +26,8 @@ def open_beneath(root: int, path: str, flags: int) -> int:
     would have led out. Where the kernel has no openat2 (or a sandbox forbids it), the path is walked
     name by name, which gives the same promise.
     """
-    flags |= os.O_CLOEXEC | os.O_NOFOLLOW
-    return _openat2(root, path, flags) if _kernel_resolves() else _open_by_steps(root, path, flags)
+    flags |= os.O_CLOEXEC
+    return _openat2(root, path, flags) if _kernel_resolves() else _open_by_steps(root, path, flags | os.O_NOFOLLOW)
 
 
 @cache

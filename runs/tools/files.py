@@ -17,7 +17,9 @@ MAX_CONTENT: Final = 1_000_000  # characters of a file that an agent writes in o
 _READ_BYTES: Final = 28_000  # of a file's text as JSON: what is sure to reach the model unshortened
 _PLACES: Final = 64  # of an edit's text, tried when finding out whether it was made
 
-FilePath = Annotated[str, "Path of the file, relative to the workspace, such as docs/plan.md", Field(min_length=1, max_length=MAX_LENGTH)]
+FilePath = Annotated[
+    str, "Path of the file, relative to the workspace, such as docs/plan.md", Field(min_length=1, max_length=MAX_LENGTH)
+]
 LineNumber = Field(ge=1, le=100_000_000)
 
 
@@ -85,7 +87,9 @@ def write_file(
     return _write_result(path, wanted, created=created)
 
 
-def _edited(context: ToolContext, *, path: str, old_text: str, new_text: str, replace_all: bool) -> dict[str, Any] | None:
+def _edited(
+    context: ToolContext, *, path: str, old_text: str, new_text: str, replace_all: bool
+) -> dict[str, Any] | None:
     """Tell whether an edit that was cut off was made: taking it back gives the file this run had read.
 
     Where that can't be told, None is safe: the edit is tried again and refused, as the file is no longer the one that was read.
@@ -112,7 +116,9 @@ def edit_file(
     context: ToolContext,
     path: FilePath,
     old_text: Annotated[
-        str, "The text to replace, exactly as it stands in the file, line breaks and blanks too", Field(min_length=1, max_length=100_000)
+        str,
+        "The text to replace, exactly as it stands in the file, line breaks and blanks too",
+        Field(min_length=1, max_length=100_000),
     ],
     new_text: Annotated[str, "The text to put in its place", Field(max_length=100_000)],
     replace_all: Annotated[bool, "Replace every occurrence; otherwise there must be exactly one"] = False,
@@ -138,8 +144,14 @@ def edit_file(
 def _occurrences(present: bytes, old_text: str, *, path: str, replace_all: bool) -> int:
     count = present.count(old_text.encode("utf-8"))
     if count == 0:
-        hint = " Its lines end in \\r\\n; write them so." if b"\r\n" in present and "\n" in old_text and "\r\n" not in old_text else ""
-        raise ToolError(f"old_text does not occur in {path}; it has to match exactly, blanks and line breaks too.{hint}")
+        hint = (
+            " Its lines end in \\r\\n; write them so."
+            if b"\r\n" in present and "\n" in old_text and "\r\n" not in old_text
+            else ""
+        )
+        raise ToolError(
+            f"old_text does not occur in {path}; it has to match exactly, blanks and line breaks too.{hint}"
+        )
     if count > 1 and not replace_all:
         raise ToolError(f"old_text occurs {count} times in {path}; give more of the text around it, or set replace_all")
     return count

@@ -32,7 +32,9 @@ def list_files(context: ToolContext, path: Folder = ".") -> dict[str, Any]:
 @tool(risk="low", recovery="pure")
 def glob_files(
     context: ToolContext,
-    pattern: Annotated[str, "Glob such as **/*.py, docs/*.md, src/**/test_*.{js,ts}", Field(min_length=1, max_length=500)],
+    pattern: Annotated[
+        str, "Glob such as **/*.py, docs/*.md, src/**/test_*.{js,ts}", Field(min_length=1, max_length=500)
+    ],
     cwd: Folder = ".",
 ) -> dict[str, Any]:
     """Find files by the pattern of their path.
@@ -55,9 +57,13 @@ def glob_files(
 @tool(risk="low", recovery="pure")
 def grep_files(
     context: ToolContext,
-    pattern: Annotated[str, "Regular expression (RE2: no look-around, no back-references)", Field(min_length=1, max_length=1000)],
+    pattern: Annotated[
+        str, "Regular expression (RE2: no look-around, no back-references)", Field(min_length=1, max_length=1000)
+    ],
     path: Annotated[str, "File or folder to search, relative to the workspace", Field(max_length=MAX_LENGTH)] = ".",
-    include: Annotated[str, "Glob of the files to search: *.py by name, docs/**/*.md by path; empty for all", Field(max_length=500)] = "",
+    include: Annotated[
+        str, "Glob of the files to search: *.py by name, docs/**/*.md by path; empty for all", Field(max_length=500)
+    ] = "",
     max_results: Annotated[int, "How many matching lines to return", Field(ge=1, le=200)] = 50,
     ignore_case: Annotated[bool, "Whether upper and lower case are alike"] = True,
     fixed: Annotated[bool, "Take the pattern as plain text, not as a regular expression"] = False,

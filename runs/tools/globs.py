@@ -10,7 +10,8 @@ import re2
 from runs.tools.paths import normalise
 from runs.tools.registry import ToolError
 
-_TOKEN = re.compile(r"(?<![^/])\*\*/|(?<![^/])\*\*$|\*+|\?|\[!?\]?[^\]/]*\]|\{[^{}]*\}|.", re.DOTALL)
+_PART = re.compile(r"(?<![^/])\*\*/|(?<![^/])\*\*$|\*+|\?|\[!?\]?[^\]/]*\]|\{[^{}]*\}|.", re.DOTALL)
+_WILD = {"**/": "(?:[^/]+/)*", "**": ".*", "?": "[^/]"}
 
 
 def compile_glob(pattern: str) -> Any:
@@ -34,22 +35,19 @@ def re2_message(error: Exception) -> str:
 
 
 def _translate(pattern: str) -> str:
-    return _TOKEN.sub(lambda token: _regex(token[0]), pattern)
+    return _PART.sub(lambda part: _regex(part[0]), pattern)
 
 
-def _regex(token: str) -> str:
-    match token[0], len(token):
-        case "*", _ if token == "**/":
-            return "(?:[^/]+/)*"
-        case "*", _:
-            return ".*" if token == "**" else "[^/]*"
-        case "?", _:
-            return "[^/]"
-        case "[", length if length > 1:
-            return _set(token[1:-1])
-        case "{", length if length > 1:
-            return "(?:" + "|".join(_translate(one) for one in token[1:-1].split(",")) + ")"
-    return str(re2.escape(token))
+def _regex(part: str) -> str:
+    if regex := _WILD.get(part):
+        return regex
+    if part.strip("*") == "":
+        return "[^/]*"
+    if part[0] == "[" and len(part) > 1:
+        return _set(part[1:-1])
+    if part[0] == "{" and len(part) > 1:
+        return "(?:" + "|".join(_translate(one) for one in part[1:-1].split(",")) + ")"
+    return str(re2.escape(part))
 
 
 def _set(members: str) -> str:

@@ -13,7 +13,9 @@ from runs.tools.globs import re2_message
 from runs.tools.registry import ToolError
 
 SECONDS: Final = 10.0
-_BLOCK: Final = 64 * 1024  # bytes searched before the clock is looked at again; of a longer line, only the beginning is searched
+_BLOCK: Final = (
+    64 * 1024
+)  # bytes searched before the clock is looked at again; of a longer line, only the beginning is searched
 _SHOWN: Final = 240  # bytes of a matching line, from a little before the match
 _BEFORE: Final = 60
 _PATTERN_MEMORY: Final = 2 * 1024 * 1024

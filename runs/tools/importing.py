@@ -66,9 +66,8 @@ def copy_in(workspace: Workspace, sources: Iterable[Path], *, except_in: Sequenc
     own = [folder.resolve() for folder in except_in]
     copied, usage = Copied(), workspace.usage()
     for root in roots:
-        for source, path, reason in _survey(root, root.name, own):
-            reason = reason or _copy(workspace, source, path, usage, copied)
-            if reason:
+        for source, path, unwanted in _survey(root, root.name, own):
+            if reason := unwanted or _copy(workspace, source, path, usage, copied):
                 copied.skipped.append(Skipped(path, reason))
     return copied
 
@@ -137,5 +136,5 @@ def _copy(workspace: Workspace, source: Path, path: str, usage: Usage, copied: C
 def _read(source: Path, *, most: int) -> bytes:
     """Return a file's content, or one byte more than `most` of a larger one."""
     descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with open(descriptor, "rb") as file:
+    with os.fdopen(descriptor, "rb") as file:
         return file.read(most + 1)

@@ -40,9 +40,9 @@ def normalise(path: str) -> str:
 
     Raises ToolError for whatever leads, or pretends to lead, somewhere else, and for private names.
     """
-    if reason := _escape(path):
+    parts = [part for part in path.split("/") if part not in {"", "."}]
+    if reason := _escape(path) or _escape("/".join(parts)):
         raise ToolError(f"Path escapes working directory: {reason}")
-    parts = [part for part in path.split("/") if part not in ("", ".")]
     if len(path) > MAX_LENGTH or len(parts) > MAX_DEPTH:
         raise ToolError(f"Path too long: at most {MAX_LENGTH} characters and {MAX_DEPTH} folders deep")
     for part in parts:

@@ -75,7 +75,9 @@ class Tool:
 
     def __post_init__(self) -> None:
         if not _LEGAL_NAME.fullmatch(self.name):
-            raise ValueError(f"{self.name!r}: providers accept letters, digits, '_' and '-' in a tool's name, 64 at most")
+            raise ValueError(
+                f"{self.name!r}: providers accept letters, digits, '_' and '-' in a tool's name, 64 at most"
+            )
         if not self.description:
             raise ValueError(f"{self.name}: a tool needs a docstring; it is what the model reads")
         if self.risk not in get_args(Risk) or self.recovery not in get_args(Recovery):
@@ -92,7 +94,10 @@ class Tool:
 
     def definition(self) -> dict[str, Any]:
         """Return the tool as providers want it described."""
-        return {"type": "function", "function": {"name": self.name, "description": self.description, "parameters": self.parameters}}
+        return {
+            "type": "function",
+            "function": {"name": self.name, "description": self.description, "parameters": self.parameters},
+        }
 
     def validate(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Return the arguments, defaults filled in, ready to be passed by name. Raises ToolError; changes nothing."""
@@ -144,7 +149,13 @@ def register(new: Tool) -> None:
 def build(function: Callable[..., dict[str, Any]], **declared: Any) -> Tool:
     """Return a tool made of a function's name, docstring and signature, without registering it."""
     name = getattr(function, "__name__", "")
-    return Tool(name=name, description=inspect.getdoc(function) or "", function=function, arguments=arguments_model(function), **declared)
+    return Tool(
+        name=name,
+        description=inspect.getdoc(function) or "",
+        function=function,
+        arguments=arguments_model(function),
+        **declared,
+    )
 
 
 def tool(

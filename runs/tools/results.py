@@ -42,19 +42,15 @@ def _plain(value: Any, *, depth: int) -> Any:
     if depth > _MAX_DEPTH:
         return "[nested too deep]"
     match value:
-        case None | bool() | int():
-            return value
-        case float():
-            return value if math.isfinite(value) else str(value)
-        case str():
-            return str(value)
-        case bytes():
-            return value.decode("utf-8", "replace")
         case dict():
             return {str(key): _plain(item, depth=depth + 1) for key, item in value.items()}
         case list() | tuple() | set() | frozenset():
             return [_plain(item, depth=depth + 1) for item in value]
-    return str(value)
+        case float() if not math.isfinite(value):
+            return str(value)
+        case None | bool() | int() | float():
+            return value
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
 def _shorten(value: Any, where: str, *, characters: int, items: int, cuts: list[str]) -> Any:
@@ -65,10 +61,16 @@ def _shorten(value: Any, where: str, *, characters: int, items: int, cuts: list[
         case list():
             if len(value) > items:
                 cuts.append(f"{where}: {items} of {len(value)} items")
-            return [_shorten(item, f"{where}[{index}]", characters=characters, items=items, cuts=cuts) for index, item in enumerate(value[:items])]
+            return [
+                _shorten(item, f"{where}[{index}]", characters=characters, items=items, cuts=cuts)
+                for index, item in enumerate(value[:items])
+            ]
         case dict():
             if len(value) > items:
                 cuts.append(f"{where or 'result'}: {items} of {len(value)} keys")
             kept = list(value.items())[:items]
-            return {key: _shorten(item, f"{where}.{key}" if where else key, characters=characters, items=items, cuts=cuts) for key, item in kept}
+            return {
+                key: _shorten(item, f"{where}.{key}" if where else key, characters=characters, items=items, cuts=cuts)
+                for key, item in kept
+            }
     return value

@@ -25,7 +25,7 @@ def export_trace(
 
     Where not all of them fit, `truncated` is true: call again with `after` set to the last seq given.
     """
-    from runs.export import events_of  # imported late: what leads to it imports the tools
+    from runs.export import events_of  # noqa: PLC0415  what leads there imports the tools
 
     try:
         run, events = events_of(context.scope, run_id, limit=limit + 1, after=after)

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Self
 
 from django.conf import settings
 
+from openintern import data_directory
 from runs.tools.beneath import open_beneath
 from runs.tools.paths import MAX_DEPTH, TEMPORARY, normalise
 from runs.tools.registry import ToolError
@@ -142,7 +143,7 @@ class Workspace:
         path = normalise(path)
         with _explained(path), self._opened(path, _READ) as descriptor:
             _require_plain(os.fstat(descriptor), path)
-            with open(descriptor, "rb", closefd=False) as file:
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
                 content = file.read(self.limits.file_bytes + 1)
         if len(content) > self.limits.file_bytes:
             raise ToolError(f"{path} is too large: more than {self.limits.file_bytes:,} bytes")
@@ -198,7 +199,11 @@ class Workspace:
 
     def _scan(self, path: str) -> list[Entry]:
         with self._opened(path, _FOLDER) as folder, os.scandir(folder) as found:
-            entries = [_entry(item.name if path == "." else f"{path}/{item.name}", _status(item)) for item in found if _is_shown(item.name)]
+            entries = [
+                _entry(item.name if path == "." else f"{path}/{item.name}", _status(item))
+                for item in found
+                if _is_shown(item.name)
+            ]
         known = [entry for entry in entries if entry is not None]
         return sorted(known, key=lambda entry: entry.path + "/" * (entry.type == "directory"))
 
@@ -225,7 +230,9 @@ class Workspace:
         if replaced is None and usage.files >= self.limits.files:
             raise ToolError(f"Over quota: this workspace has {usage.files:,} files, the most it may have")
         if usage.bytes + size - (replaced or 0) > self.limits.total_bytes:
-            raise ToolError(f"Over quota: this workspace may hold {self.limits.total_bytes:,} bytes and has {usage.bytes:,} already")
+            raise ToolError(
+                f"Over quota: this workspace may hold {self.limits.total_bytes:,} bytes and has {usage.bytes:,} already"
+            )
 
 
 def open_workspace(*, org_slug: str, project_slug: str | None = None, limits: Limits | None = None) -> Workspace:
@@ -239,7 +246,8 @@ def open_workspace(*, org_slug: str, project_slug: str | None = None, limits: Li
     if project_slug == SHARED:
         raise ValueError(f"a project can't be called {SHARED!r}: its files would be everybody's")
     base = Path(settings.CONFIG.agent.work_dir)
-    base.mkdir(mode=0o700, parents=True, exist_ok=True)
+    data_directory.ensure(base.parent)
+    base.mkdir(mode=0o700, exist_ok=True)
     root = os.open(base, _FOLDER)
     try:
         descriptor = _enter(root, (org_slug, project_slug or SHARED))
@@ -280,7 +288,7 @@ def _write_whole(folder: int, name: str, content: bytes, *, durable: bool) -> No
     beside = TEMPORARY + secrets.token_hex(8)
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=folder)
     try:
-        with open(descriptor, "wb") as file:
+        with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
             if durable:

@@ -7,6 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.template.defaultfilters import filesizeformat
 
 from openintern.errors import OpenInternError
+from openintern.tenancy.bootstrap import FIRST_ORGANIZATION
 from openintern.tenancy.models import Project
 from openintern.tenancy.people import find_organization
 from runs.tools.importing import Skipped, copy_in
@@ -20,8 +21,10 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("paths", nargs="*", type=Path, metavar="PATH", help="files and folders to copy in")
-        parser.add_argument("--org", default="org_default", metavar="SLUG")
-        parser.add_argument("--project", metavar="SLUG", help="a project's own workspace; without it, what belongs to no project")
+        parser.add_argument("--org", default=FIRST_ORGANIZATION, metavar="SLUG")
+        parser.add_argument(
+            "--project", metavar="SLUG", help="a project's own workspace; without it, what belongs to no project"
+        )
 
     def handle(self, *args: Any, paths: list[Path], org: str, project: str | None, **options: Any) -> None:
         with _open(org, project) as workspace:
@@ -52,7 +55,9 @@ class Command(BaseCommand):
         usage = workspace.usage()
         self.stdout.write(f"{workspace.path.resolve()}: {usage.files:,} files, {filesizeformat(usage.bytes)}")
         for entry in workspace.entries()[:SHOWN]:
-            self.stdout.write(f"  {entry.name}/" if entry.type == "directory" else f"  {entry.name}  {filesizeformat(entry.size)}")
+            self.stdout.write(
+                f"  {entry.name}/" if entry.type == "directory" else f"  {entry.name}  {filesizeformat(entry.size)}"
+            )
 
 
 def _open(org_slug: str, project_slug: str | None) -> Workspace:
