@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -11,9 +12,8 @@ from runs.events import TERMINAL, EventType
 from runs.models import Event
 from runs.pages.wording import about_call, gist, kind_of_tool
 
-#: The drawing is this wide, whatever the screen: places in it are whole numbers of it.
-WIDTH = 1000
-NARROWEST = 3
+NARROWEST = 0.4  # per cent of the drawing: what took no time is seen all the same
+MOST_TICKS = 6
 
 
 @dataclass
@@ -34,8 +34,8 @@ class Span:
     sent: Any = None
     received: Any = None
     text: str = ""
-    left: int = 0
-    width: int = 0
+    left: str = "0%"
+    width: str = "0%"
 
     @property
     def is_live(self) -> bool:
@@ -45,6 +45,10 @@ class Span:
     def duration_ms(self) -> float | None:
         """Milliseconds it took; None while it goes on."""
         return None if self.ended_at is None else (self.ended_at - self.began_at).total_seconds() * 1000
+
+    @property
+    def costs_something(self) -> bool:
+        return bool(self.cost) and float(self.cost or 0) > 0
 
     @property
     def css(self) -> str:
@@ -71,6 +75,14 @@ class Step(Span):
     parts: list[Span | Happening] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Tick:
+    """A mark on the axis."""
+
+    milliseconds: float
+    place: str
+
+
 @dataclass
 class Timeline:
     """Steps, and what happened before, between and after them, in order."""
@@ -87,9 +99,10 @@ class Timeline:
         return (self.ended_at - self.began_at).total_seconds() * 1000
 
     @property
-    def ticks(self) -> list[float]:
-        """Five marks for the axis, in milliseconds."""
-        return [self.length_ms * quarter / 4 for quarter in range(5)]
+    def ticks(self) -> list[Tick]:
+        """Marks for the axis at round figures, the first at 0."""
+        size = _round_up(self.length_ms / MOST_TICKS)
+        return [Tick(number * size, f"{number * size / self.length_ms:.3%}") for number in range(int(self.length_ms // size) + 1)]
 
 
 _HAPPENINGS = {
@@ -232,8 +245,21 @@ class _Fold:
 
 
 def _place(span: Span, timeline: Timeline) -> None:
-    """Give the span its place in a drawing `WIDTH` wide, wide enough to be seen."""
-    begin = (span.began_at - timeline.began_at).total_seconds() * 1000
-    end = ((span.ended_at or timeline.ended_at) - timeline.began_at).total_seconds() * 1000
-    span.left = min(max(round(begin / timeline.length_ms * WIDTH), 0), WIDTH - NARROWEST)
-    span.width = max(round(end / timeline.length_ms * WIDTH) - span.left, NARROWEST)
+    """Give the span its place in the drawing, in per cent, wide enough to be seen."""
+    left = min(_share(span.began_at, timeline), 100 - NARROWEST)
+    width = max(_share(span.ended_at or timeline.ended_at, timeline) - left, NARROWEST)
+    span.left, span.width = f"{left:.2f}%", f"{width:.2f}%"
+
+
+def _share(at: datetime, timeline: Timeline) -> float:
+    """Return how far along the timeline a moment is, from 0 to 100."""
+    return min(max((at - timeline.began_at) / (timeline.ended_at - timeline.began_at) * 100, 0), 100)
+
+
+def _round_up(milliseconds: float) -> float:
+    """Return the next figure people count time in: 1, 2 or 5 times a power of ten; quarters of minutes above a few seconds."""
+    for size in (15_000, 30_000, 60_000, 120_000, 300_000, 600_000, 1_800_000, 3_600_000):
+        if size / 3 < milliseconds <= size and milliseconds > 10_000:
+            return size
+    power = 10 ** math.floor(math.log10(milliseconds))
+    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= milliseconds)

@@ -67,4 +67,6 @@ def _about(payload: dict[str, Any]) -> str:
         return f"{payload['toolName']}  {told['message'] if payload.get('isError') and isinstance(told, dict) else about_call(told)}"
     if error := payload.get("error"):
         return gist(str(error.get("message", "")))
+    if "success_count" in payload:
+        return f"{payload['success_count']}/{payload['tool_count']}"
     return gist(str(next((payload[name] for name in _TELLING if payload.get(name)), "")))

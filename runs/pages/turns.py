@@ -8,6 +8,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from openintern.text import shorten
 from runs.events import EventType
 from runs.models import Event, Run
 from runs.pages.wording import about_call, kind_of_tool
@@ -60,8 +61,8 @@ class Turn:
 
 
 def model_name(run: Run) -> str:
-    """Return the model that the run is done with."""
-    return str(run.config.get("model", {}).get("model", ""))
+    """Return the model that the run is done with, short enough for a line."""
+    return shorten(str(run.config.get("model", {}).get("model", "")), 48)
 
 
 def turns_of(runs: Sequence[Run], *, may_act: bool) -> list[Turn]:

@@ -56,6 +56,7 @@ class LiveTurn {
 
   take({ type, payload }) {
     stayAtEnd(() => {
+      if (type === "step.started") this.began(payload);
       if (type === "llm.called") this.answered(payload);
       if (type === "tool.called") this.called(payload);
       if (type === "tool.blocked") this.blocked(payload);
@@ -64,6 +65,13 @@ class LiveTurn {
       if (type === "step.retried") this.note("retry", words.retried);
       if (type === "step.retried" || type === "run.resumed") this.draft.take();
     });
+  }
+
+  began({ stepNumber }) {
+    const status = this.article.querySelector("[data-status]");
+    const label = element("span", "is-live", stepNumber > 1 ? `${words.running} · ${words.step} ${stepNumber}` : words.running);
+    status.className = "status running";
+    status.replaceChildren(icon("running"), label);
   }
 
   answered(payload) {
@@ -106,6 +114,7 @@ class LiveTurn {
   }
 
   async end() {
+    document.querySelector(".sessions [aria-current] .icon")?.remove();
     await htmx.ajax("GET", this.article.dataset.turn, { target: this.article, swap: "outerHTML" });
     announcer.textContent = words.done;
   }
