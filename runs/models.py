@@ -64,7 +64,8 @@ class RunQuerySet(models.QuerySet["Run"]):
 
         A project in the scope narrows it to that project's runs.
         """
-        visible = self if scope.sees_everything else self.filter(models.Q(user=scope.user) | models.Q(project__memberships__user=scope.user, project__isnull=False)).distinct()
+        mine = models.Q(user=scope.user) | models.Q(project__in=Project.objects.filter(memberships__user=scope.user))
+        visible = self if scope.sees_everything else self.filter(mine)
         return visible.filter(project=scope.project) if scope.project else visible
 
     def unfinished(self) -> RunQuerySet:
