@@ -64,7 +64,7 @@ async def _answer(request: ScopedRequest, run_id: str) -> HttpResponseBase:
         raise NotFound("Run")
     channel = f"{request.asker.org.schema_name}:{run_id}"
     try:
-        live = Stream(_hub, channel, subscriber=credential_of(request), about={"runId": run_id})
+        live = Stream(_hub, channel, subscriber=credential_of(request, at=timezone.now()), about={"runId": run_id})
         has_more = await live.open(_cursor(request))
     except Full as error:
         raise OpenInternError("UNAVAILABLE", "Too many streams are open; try again", details={"retry_after": 5}) from error

@@ -75,21 +75,27 @@ class Stream:
 
         Raises Gone where the subscriber may not read or there is nothing of that name: the two look alike.
         """
+        await _release_connection()  # readers wait for connections that requests hold, who must not wait for readers
         try:
-            self._seq, self._first_page, is_ended = await read(self._look, after)
+            page, last_seq, is_ended = await read(self._look, after)
         except EventPermissionError as error:
             raise Gone from error
-        return bool(self._first_page.channel_items[self.channel]) or not is_ended
+        self._seq = min(after, last_seq)  # nobody has seen what isn't there yet
+        self._request.channel_last_ids = {self.channel: self._seq}
+        self._first_page = page
+        return not is_ended
 
-    def _look(self, after: int) -> tuple[int, EventResponse, bool]:
-        last_seq, is_ended = self._hub.source.extent(self.channel)
-        after = min(after, last_seq)  # nobody has seen what isn't there yet
+    def _look(self, after: int) -> tuple[EventResponse, int, bool]:
+        """Return the first page, and, where it is empty, where the log ends and whether for ever."""
         self._request.channel_last_ids = {self.channel: after}
-        return after, get_events(self._request), is_ended
+        page = get_events(self._request)
+        if page.channel_items[self.channel]:
+            return page, after, False
+        return page, *self._hub.source.extent(self.channel)
 
     async def body(self) -> AsyncIterator[bytes]:
         """The bytes of the response."""
-        await sync_to_async(connections.close_all)()  # or the request's thread keeps its connection as long as the stream
+        await _release_connection()  # middleware may have taken one again, and would keep it as long as the stream
         feed = self._hub.join(self)
         try:
             self._ping_at = _clock() + PING
@@ -210,6 +216,11 @@ class Speech:
         self._ended = max(self._ended, passage.key)
         self._said = ""
         return rest
+
+
+async def _release_connection() -> None:
+    """Give back the connection of the request's own thread."""
+    await sync_to_async(connections.close_all)()
 
 
 def _clock() -> float:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from importlib import import_module
 
 from django.conf import settings
@@ -15,22 +15,25 @@ from openintern.tenancy.models import ApiKey, Membership, User
 from openintern.tenancy.roles import Role
 from openintern.tenancy.scope import Scope
 
+_FRESH = timedelta(seconds=1)  # what was looked up in this very request isn't looked up again
+
 
 @dataclass(frozen=True)
 class Credential:
     """By what somebody got their scope: a session or an API key."""
 
     scope: Scope
+    settled_at: datetime = field(compare=False)
     session_key: str | None = None
     api_key_id: int | None = None
 
 
-def credential_of(request: ScopedRequest) -> Credential:
-    """Return what the request's identity rests on. The request must have a scope."""
+def credential_of(request: ScopedRequest, *, at: datetime) -> Credential:
+    """Return what the request's identity, settled a moment ago, rests on. The request must have an asker."""
     assert request.asker is not None
     if request.api_key is not None:
-        return Credential(request.asker, api_key_id=request.api_key.pk)
-    return Credential(request.asker, session_key=request.session.session_key)
+        return Credential(request.asker, at, api_key_id=request.api_key.pk)
+    return Credential(request.asker, at, session_key=request.session.session_key)
 
 
 def renew(credential: Credential, *, at: datetime) -> Scope | None:
@@ -38,9 +41,11 @@ def renew(credential: Credential, *, at: datetime) -> Scope | None:
 
     That is: the key or the session, the organisation, the person, the membership, the place in the project.
     """
+    scope = credential.scope
+    if at - credential.settled_at < _FRESH:
+        return scope
     if not _holds(credential, at=at):
         return None
-    scope = credential.scope
     members = Membership.objects.select_related("organization", "user").filter(user__is_active=True, organization__is_active=True)
     membership = members.filter(user=scope.user, organization=scope.org).first()
     if membership is None:
