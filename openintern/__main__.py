@@ -7,13 +7,14 @@ import sys
 
 
 def main() -> None:
-    """Run one command; `up` first gets its database, which Django needs to be configured."""
+    """Run one command. `up` comes before Django: it brings the database that the settings name."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "openintern.settings")
     if sys.argv[1:2] == ["up"]:
-        from openintern.launch import launch
+        from openintern.management.commands.up import Command  # noqa: PLC0415
 
-        raise SystemExit(launch(sys.argv))
-    from django.core.management import execute_from_command_line
+        Command().run_from_argv(sys.argv)
+        return
+    from django.core.management import execute_from_command_line  # noqa: PLC0415
 
     execute_from_command_line(sys.argv)
 

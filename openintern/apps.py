@@ -7,6 +7,9 @@ class OpenInternConfig(AppConfig):
     name = "openintern"
     verbose_name = "OpenIntern"
 
+    def ready(self) -> None:
+        from openintern import checks  # noqa: F401, PLC0415  registers health checks
+
 
 class AdminConfig(SimpleAdminConfig):
     """Django's admin with our two sites (`openintern.sites`) in place of its one."""

@@ -24,6 +24,8 @@ from openintern import data_directory
 logger = logging.getLogger(__name__)
 
 FILE_NAME = "agent.config.json"
+#: Set by `up` for its children: what can't be used was told once already.
+TOLD = "OPENINTERN_CONFIGURATION_TOLD"
 
 #: Model taken when a provider is chosen and no model is.
 DEFAULT_MODELS = {
@@ -111,8 +113,9 @@ def load(environ: Mapping[str, str] | None = None) -> Configuration:
         agent=_agent(sources, base_dir=server.base_dir),
         problems=tuple(sources.problems),
     )
-    for problem in configuration.problems:
-        logger.warning("configuration: %s", problem)
+    if not environ.get(TOLD):
+        for problem in configuration.problems:
+            logger.warning("configuration: %s", problem)
     return configuration
 
 
@@ -151,7 +154,8 @@ class _Sources:
 
     def _read_file(self) -> dict[str, Any]:
         try:
-            content = json.loads(self.path.read_text(encoding="utf-8"))
+            text = self.path.read_text(encoding="utf-8")
+            content = json.loads(text) if text.strip() else {}
         except FileNotFoundError:
             if self.environ.get("OPENINTERN_CONFIG"):
                 self.problems.append(f"{self.path} does not exist; defaults are used")

@@ -21,6 +21,9 @@ from openintern.tenancy.access import public
 logger = logging.getLogger(__name__)
 
 Report = dict[str, Any] | str | int
+Look = Callable[[], "Finding"]
+
+DATABASE = "database"
 
 
 @dataclass(frozen=True)
@@ -35,14 +38,18 @@ class Finding:
 
 @dataclass(frozen=True)
 class Check:
-    """One question. `essential`: without it no run can be carried out, so `/health` says 503.
-    `public`: shown in `/health`. `fix`: what `doctor --fix` may do about it."""
+    """One question.
+
+    `essential`: without it no run can be carried out, so `/health` says 503. `public`: shown in `/health`.
+    `fix`: what `doctor --fix` does about it. `needs_database`: not worth asking while the database is away.
+    """
 
     name: str
-    look: Callable[[], Finding]
+    look: Look
     essential: bool
     public: bool
-    fix: Callable[[], None] | None
+    needs_database: bool
+    fix: Callable[[], object] | None
     order: int
 
 
@@ -54,26 +61,39 @@ def check(
     *,
     essential: bool = False,
     public: bool = True,
-    fix: Callable[[], None] | None = None,
+    needs_database: bool = True,
+    fix: Callable[[], object] | None = None,
     order: int = 50,
-) -> Callable[[Callable[[], Finding]], Callable[[], Finding]]:
+) -> Callable[[Look], Look]:
     """Register a function as the check `name`; lower `order` is looked at first."""
 
-    def register(look: Callable[[], Finding]) -> Callable[[], Finding]:
-        _checks[name] = Check(name, look, essential, public, fix, order)
+    def register(look: Look) -> Look:
+        _checks[name] = Check(name, look, essential, public, needs_database, fix, order)
         return look
 
     return register
 
 
-def checks() -> list[Check]:
-    """Return every registered check, in the order to look at them."""
-    return sorted(_checks.values(), key=lambda one: (one.order, one.name))
-
-
 def examine(chosen: Iterable[Check] | None = None) -> dict[str, tuple[Check, Finding]]:
-    """Make the checks. One that fails to answer is broken, and the others are still made."""
-    return {one.name: (one, _look(one)) for one in (checks() if chosen is None else chosen)}
+    """Make the checks (all, in their order, if none are named).
+
+    One that fails to answer is broken, and the others are still made.
+    """
+    results: dict[str, tuple[Check, Finding]] = {}
+    for one in sorted(_checks.values() if chosen is None else chosen, key=lambda one: (one.order, one.name)):
+        away = DATABASE in results and not results[DATABASE][1].ok
+        results[one.name] = (one, _not_asked() if away and one.needs_database else _look(one))
+    return results
+
+
+def repair(broken: Check) -> None:
+    """Do what the check knows to do; whether it helped is for the next look to say."""
+    if broken.fix is None:
+        return
+    try:
+        broken.fix()
+    except Exception as error:  # the outermost edge: the next look tells the person
+        logger.warning("repairing %s failed: %s", broken.name, error)
 
 
 def _look(one: Check) -> Finding:
@@ -81,11 +101,12 @@ def _look(one: Check) -> Finding:
         return one.look()
     except Exception as error:  # the outermost edge: whatever is wrong is what the check is for
         logger.warning("health check %s failed: %s", one.name, error)
-        return Finding(False, "unavailable", f"could not be checked: {_first_line(error)}", "Look at the checks above it.")
+        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        return Finding(False, "unavailable", f"could not be checked: {first_line}")
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+def _not_asked() -> Finding:
+    return Finding(False, "unavailable", "not checked: the database is away")
 
 
 @public
@@ -93,13 +114,13 @@ def _first_line(error: Exception) -> str:
 @require_safe
 def report(request: HttpRequest) -> JsonResponse:
     """200 when runs can be accepted and carried out; else 503, with `missing` naming what isn't there."""
-    findings = examine(one for one in checks() if one.public)
+    findings = examine(one for one in _checks.values() if one.public)
     missing = [name for name, (one, finding) in findings.items() if one.essential and not finding.ok]
-    body = {
+    body: dict[str, Any] = {
         "status": "unavailable" if missing else "ok",
         "timestamp": timezone.now().isoformat(),
         **{name: finding.report for name, (_, finding) in findings.items()},
     }
-    if missing:
-        body["missing"] = missing
-    return JsonResponse(body, status=503 if missing else 200)
+    if not missing:
+        return JsonResponse(body)
+    return JsonResponse({**body, "missing": missing}, status=503, headers={"Retry-After": "5"})

@@ -6,9 +6,10 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from types import FrameType
 from typing import IO
 
 from openintern.lifeline import die_with_parent
@@ -98,7 +99,7 @@ class Service:
     process: subprocess.Popen[str] | None = None
     _started_at: float = 0.0
     _ends_in_a_row: int = 0
-    _again_at: float = field(default=0.0)
+    _again_at: float = 0.0
 
     def begin(self) -> None:
         """Start the child."""
@@ -132,3 +133,56 @@ class Service:
         pause = PAUSES[self._ends_in_a_row - 1]
         self._again_at = now + pause
         tell(f"{self.name} ended with {describe_exit(status)}; it is started again in {pause:g} s")
+
+
+class Supervisor:
+    """Services in the order they need each other; stopped in the opposite order at the end of the block."""
+
+    def __init__(self, *, tell: Callable[[str], None]) -> None:
+        self._services: list[Service] = []
+        self._tell = tell
+
+    def begin(self, service: Service) -> None:
+        """Start a service and look after it from now on."""
+        self._services.append(service)
+        service.begin()
+
+    def tend(self) -> None:
+        """Look after every service once. Raises GivenUp."""
+        for service in self._services:
+            service.tend(tell=self._tell)
+
+    def watch(self) -> None:
+        """Look after the services until a signal or GivenUp ends it."""
+        while True:
+            self.tend()
+            time.sleep(0.25)
+
+    def __enter__(self) -> Supervisor:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            while self._services:
+                self._services[-1].finish()
+                self._services.pop()
+        except KeyboardInterrupt:  # asked a second time: no more waiting
+            for service in reversed(self._services):
+                if service.process is not None:
+                    kill_group(service.process)
+
+
+@contextmanager
+def stopped_by_signals() -> Iterator[None]:
+    """Let TERM and HUP end the block as Ctrl-C does: by KeyboardInterrupt, so that everything is taken down in order."""
+    signals = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+    before = {number: signal.signal(number, _interrupt) for number in signals}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

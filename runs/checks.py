@@ -30,7 +30,7 @@ def queue() -> Finding:
     return Finding(oldest < LONG_WAIT_SECONDS, report, f"{waiting} waiting, {processing} running, the oldest for {oldest} s", "Start more workers (`up --workers N`, `qcluster`).")
 
 
-@health.check("model", public=False, order=60)
+@health.check("model", public=False, needs_database=False, order=60)
 def model() -> Finding:
     """The model that runs use unless they name another."""
     llm = settings.CONFIG.llm

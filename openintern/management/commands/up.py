@@ -1,0 +1,142 @@
+"""Start everything with one command, and keep it running.
+
+This command runs before Django is set up (see `openintern.__main__`): the settings need the address of
+the database, and the database is the first thing it starts.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import django
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from openintern import configuration, instance
+from openintern.configuration import Configuration
+from openintern.postgres import PostgresError, running_url
+from openintern.startup import parts
+from openintern.startup.readiness import NotReady, reachable_host, require_free, wait_until_ready
+from openintern.supervision import GivenUp, Supervisor, end, stopped_by_signals
+
+WELCOME_FILE = Path(parts.__file__).with_name("welcome.md")
+WELCOME_TASK = "What can I try here? Look into welcome.md."
+WELCOME_WITHIN = 90.0  # seconds; a model that doesn't answer mustn't keep anybody from signing in
+
+
+class Command(BaseCommand):
+    help = "Start the database (unless DATABASE_URL names one), the web server and the workers, until Ctrl-C."
+    requires_system_checks = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("-p", "--port", type=int, help="port of the web server (PORT, 3000)")
+        parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
+        parser.add_argument("--data-dir", type=Path, help="what is kept between two starts (DATA_DIR, ./data)")
+        parser.add_argument("--workers", type=int, help="worker processes (OPENINTERN_WORKERS, 2)")
+        parser.add_argument("--json", action="store_true", help="print one JSON line when ready, for scripts")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if settings.configured:
+            raise CommandError("`up` is a program of its own: start it as `openintern up` or `manage.py up`")
+        self._as_json: bool = options["json"]
+        try:
+            _settle_environment(options)
+            config = configuration.load()
+            os.environ[configuration.TOLD] = "yes"
+            with stopped_by_signals(), instance.hold(config.server.base_dir), Supervisor(tell=self._tell) as supervisor:
+                self._start(supervisor, config, host=options["host"])
+                supervisor.watch()
+        except KeyboardInterrupt:
+            self._tell("OpenIntern has stopped.")
+        except (instance.InUse, PostgresError, GivenUp, NotReady) as error:
+            raise CommandError(str(error)) from error
+
+    def _start(self, supervisor: Supervisor, config: Configuration, *, host: str) -> None:
+        port, base_dir = config.server.port, config.server.base_dir
+        require_free(host, port)
+        database_url = config.server.database_url
+        if not database_url:
+            supervisor.begin(parts.database(base_dir))
+            database_url = running_url(base_dir) or ""
+            self._tell("The database is running.")
+        os.environ["DATABASE_URL"] = database_url
+        django.setup()
+        from openintern.startup import announcement  # noqa: PLC0415  Django is set up now
+        from openintern.startup.first_steps import ensure_entrance  # noqa: PLC0415
+
+        announcement.speak_the_terminals_language()
+        call_command("migrate_schemas", verbosity=0)
+        entrance = ensure_entrance(base_dir)
+        django.db.connections.close_all()
+        self._tell("The tables are up to date.")
+        supervisor.begin(parts.web(host=host, port=port))
+        supervisor.begin(parts.workers())
+        wait_until_ready(host, port, known_as=_own_name(config), meanwhile=supervisor.tend)
+        url = _url(host, port)
+        if self._as_json:
+            self.stdout.write(announcement.for_scripts(entrance, url=url, database_url=database_url))
+            self.stdout.flush()
+            return
+        workspace = config.agent.work_dir / entrance.org / "shared"
+        llm = config.llm
+        self.stdout.write(
+            announcement.banner(
+                entrance, url=url, base_dir=base_dir, workspace=workspace, provider=llm.provider, model=llm.model
+            )
+        )
+        if entrance.is_first_start:
+            self._welcome(supervisor, org=entrance.org, user=entrance.user)
+        self._tell(f"{url} (Ctrl-C stops everything)")
+
+    def _welcome(self, supervisor: Supervisor, *, org: str, user: str) -> None:
+        """Show the system at work: a first run through the real queue, its events as they come."""
+        self._tell("A first task, through the queue, as any other:\n")
+        _carry_out(supervisor, "workspace", str(WELCOME_FILE), "--org", org, shown=False)
+        _carry_out(supervisor, "run", WELCOME_TASK, "--stream", "--org", org, "--user", user, shown=True)
+
+    def _tell(self, text: str) -> None:
+        """Say how far we are; in `--json` stdout is for the one line."""
+        out = self.stderr if self._as_json else self.stdout
+        out.write(text, style_func=str)
+        out.flush()
+
+
+def _settle_environment(options: dict[str, Any]) -> None:
+    """Put the command line above the environment, for ourselves and for every process we start."""
+    given = {"PORT": options["port"], "DATA_DIR": options["data_dir"], "OPENINTERN_WORKERS": options["workers"]}
+    for variable, value in given.items():
+        if value is not None:
+            os.environ[variable] = str(value)
+    # children may be started elsewhere: what is relative for us must mean the same for them
+    if os.environ.get("DATA_DIR"):
+        os.environ["DATA_DIR"] = str(Path(os.environ["DATA_DIR"]).expanduser().absolute())
+
+
+def _own_name(config: Configuration) -> str:
+    """Return a name under which our own web server answers us."""
+    name = config.server.allowed_hosts[0] if config.server.allowed_hosts else "localhost"
+    return "localhost" if name == "*" else name.lstrip(".")
+
+
+def _url(host: str, port: int) -> str:
+    name = reachable_host(host)
+    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+
+
+def _carry_out(supervisor: Supervisor, *arguments: str, shown: bool) -> None:
+    """Run one of our commands, looking after the services meanwhile; its failure is its own to tell."""
+    process = parts.start(parts.command_line(*arguments), stdout=None if shown else subprocess.DEVNULL)
+    deadline = time.monotonic() + WELCOME_WITHIN
+    try:
+        while process.poll() is None and time.monotonic() < deadline:
+            supervisor.tend()
+            time.sleep(0.1)
+    finally:
+        end(process, within=2)
+    sys.stdout.flush()

@@ -1,0 +1,59 @@
+"""What `up` tells the person at the terminal, and the script that called it."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from django.utils import translation
+from django.utils.translation import gettext as _
+
+from openintern.startup.first_steps import API_KEY_FILE, Entrance
+
+
+def speak_the_terminals_language() -> None:
+    """Take Chinese where the terminal's locale is Chinese; else what the settings say."""
+    locale = next((os.environ[name] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if os.environ.get(name)), "")
+    if locale.startswith("zh"):
+        translation.activate("zh-hans")
+
+
+def banner(entrance: Entrance, *, url: str, base_dir: Path, workspace: Path, provider: str, model: str) -> str:
+    """Return what to know after a start: where it is, who to sign in as, what to try."""
+    password = entrance.password or _("unchanged (forgotten? openintern changepassword {user})").format(
+        user=entrance.user
+    )
+    once = _("  <- shown this once") if entrance.is_first_start else ""
+    answers = _("the demo model: quotes from files; set OPENAI_API_KEY or another key for a real one")
+    rows = [
+        (_("Open"), url),
+        (_("User"), entrance.user),
+        (_("Password"), password + once),
+        (_("API key"), _("in {path}").format(path=base_dir / API_KEY_FILE)),
+        (_("Files"), str(workspace)),
+        (_("Model"), answers if provider == "demo" else f"{provider}/{model}"),
+    ]
+    hints = [
+        ('openintern run "…" --stream', _("a task from the terminal")),
+        ("openintern workspace PATH", _("give the agent files to work on")),
+        ("openintern doctor", _("check that everything is well")),
+    ]
+    lines = ["", _("OpenIntern is running."), ""]
+    lines += [f"  {name + ':':<10} {value}" for name, value in rows]
+    lines += ["", _("Try, in another terminal:")]
+    lines += [f"  {command:<30} {what}" for command, what in hints]
+    return "\n".join([*lines, ""])
+
+
+def for_scripts(entrance: Entrance, *, url: str, database_url: str) -> str:
+    """Return the one line of `--json`. `password` is null on every start but the first."""
+    return json.dumps(
+        {
+            "url": url,
+            "user": entrance.user,
+            "password": entrance.password,
+            "api_key": entrance.api_key,
+            "database_url": database_url,
+        }
+    )

@@ -1,0 +1,57 @@
+"""The processes that `up` keeps alive: database, web server, workers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+from openintern.postgres import Server
+from openintern.supervision import Service, end, spawn
+
+#: Where the packages are, for processes that are started elsewhere than in a checkout.
+ROOT = Path(__file__).resolve().parent.parent.parent
+#: Seconds for a worker to finish its step or hand its run back; then it is ended and another resumes.
+WORKERS_STOP_WITHIN = 35.0
+WEB_STOP_WITHIN = 5.0
+STDERR = 2
+STREAMS_CLOSE_WITHIN = 2  # an open live stream would hold the web server's stop for ever
+
+
+def database(base_dir: Path) -> Service:
+    """The embedded PostgreSQL of the data directory."""
+    server = Server(base_dir)
+    return Service("PostgreSQL", start=server.start, stop=server.stop)
+
+
+def web(*, host: str, port: int) -> Service:
+    """The ASGI server, with pages, API and live streams."""
+    command = [sys.executable, "-m", "uvicorn", "openintern.asgi:application", "--host", host, "--port", str(port)]
+    quiet = ["--no-access-log", "--log-level", "warning", "--no-server-header"]
+    ending = ["--timeout-graceful-shutdown", str(STREAMS_CLOSE_WITHIN)]
+    return _service("The web server", [*command, *quiet, *ending], stop_within=WEB_STOP_WITHIN)
+
+
+def workers() -> Service:
+    """The worker cluster (OPENINTERN_WORKERS processes) with its scheduler."""
+    return _service("The worker cluster", command_line("qcluster"), stop_within=WORKERS_STOP_WITHIN)
+
+
+def command_line(*arguments: str) -> list[str]:
+    """Return how to run one of our own commands in a process of its own."""
+    return [sys.executable, "-m", "openintern", *arguments]
+
+
+def start(command: list[str], *, stdout: int | None = STDERR) -> subprocess.Popen[str]:
+    """Start a process of ours. What it says goes to stderr, unless its output is what was asked for (None: ours)."""
+    path = os.pathsep.join(part for part in (str(ROOT), os.environ.get("PYTHONPATH", "")) if part)
+    return spawn(command, environ={**os.environ, "PYTHONPATH": path}, stdout=stdout)
+
+
+def _service(name: str, command: list[str], *, stop_within: float) -> Service:
+    return Service(
+        name, start=partial(start, command), stop=partial(end, stop_signal=signal.SIGTERM, within=stop_within)
+    )
