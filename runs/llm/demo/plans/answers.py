@@ -1,0 +1,98 @@
+"""Answer a question out of findings: first what says it best, then the passages it stands in."""
+
+from __future__ import annotations
+
+import re
+
+from runs.llm.demo.calls import Report
+from runs.llm.demo.ranking.findings import Finding
+from runs.llm.demo.ranking.form import asked_number
+from runs.llm.demo.ranking.quoting import choose_quotes
+from runs.llm.demo.text.quotes import plain, render, shortened, source_of
+from runs.llm.demo.text.reading import Reading
+from runs.llm.demo.wishes import Ask, Kind
+from runs.llm.demo.words.phrases import Voice, code
+from runs.llm.demo.words.terms import Term
+
+# Below this share of what was asked, an answer is offered as the closest passage, not as the answer.
+ENOUGH_COVERED = 0.5
+MOST_SENTENCES = 3
+MOST_CHARACTERS = 480
+
+
+def answer(ask: Ask, *, findings: list[Finding], readings: list[Reading], note: str, voice: Voice) -> Report:
+    """`findings` best first and not empty."""
+    body = [_direct(ask, findings, voice)]
+    if findings[0].covered < ENOUGH_COVERED:
+        body.insert(0, voice.say("closest"))
+    body.append(voice.say("quotes"))
+    body += [render(quote) for quote in choose_quotes(findings, readings)]
+    return Report("\n\n".join(body), note)
+
+
+def _direct(ask: Ask, findings: list[Finding], voice: Voice) -> str:
+    best = findings[0]
+    number = asked_number(best.sentence.text, ask.terms, timed=_asks_time(ask.text)) if ask.kind is Kind.NUMBER else ""
+    if number:
+        return f"**{number}** — {_cited(best)}"
+    if ask.kind is Kind.WHERE:
+        return _place(best, voice)
+    if not best.sentence.spoken:
+        return _cited(best)
+    return " ".join(_cited(finding) for finding in _enough_sentences(findings))
+
+
+def _asks_time(text: str) -> bool:
+    return bool(
+        re.search(r"\bhow (?:long|often)\b|\bwhen\b|timeout|interval|多久|多长时间|何时|什么时候|超时|间隔", text, re.I)
+    )
+
+
+def _enough_sentences(findings: list[Finding]) -> list[Finding]:
+    """The best sentence, and others that are about as good, in the text's order where one block has several."""
+    chosen = [findings[0]]
+    for finding in findings[1:8]:
+        size = sum(len(f.sentence.text) for f in chosen) + len(finding.sentence.text)
+        if finding.score < 0.8 * findings[0].score or size > MOST_CHARACTERS or len(chosen) == MOST_SENTENCES:
+            break
+        if finding.sentence.spoken:
+            chosen.append(finding)
+    together = [f for f in chosen if f.sentence.block == findings[0].sentence.block]
+    return sorted(together, key=lambda f: f.sentence.line) + [f for f in chosen if f not in together]
+
+
+def _cited(finding: Finding) -> str:
+    sentence = finding.sentence
+    text = shortened(plain(sentence.text)) if sentence.spoken else code(shortened(sentence.text))
+    return f"{text} ({source_of(sentence.block, sentence.line)})"
+
+
+def _place(finding: Finding, voice: Voice) -> str:
+    sentence = finding.sentence
+    block = sentence.block
+    inside = (
+        f" (`{block.context}`)"
+        if block.kind == "code" and block.context
+        else f" ({plain(block.context)})"
+        if block.context
+        else ""
+    )
+    where = source_of(block, sentence.line) + inside
+    if sentence.spoken:
+        return voice.say("where", where=where, text=shortened(plain(sentence.text)))
+    return voice.say("where", where=where, text=code(shortened(sentence.text)))
+
+
+def search_note(*, terms: list[Term], missing: list[Term], searched: int, cut: bool, voice: Voice) -> str:
+    """What was searched for, what stands nowhere, and whether the tools held something back."""
+    names = voice.names([term.label for term in terms])
+    parts = [
+        voice.say("searched", files=voice.files(searched), terms=names)
+        if searched
+        else voice.say("searched_plain", terms=names)
+    ]
+    if missing:
+        parts.append(voice.say("missing", terms=voice.names([term.label for term in missing])))
+    if cut:
+        parts.append(voice.say("cut_search"))
+    return voice.space.join(parts)

@@ -1,0 +1,107 @@
+"""The plans that write: save something to a file, replace a text in one."""
+
+from __future__ import annotations
+
+from runs.llm.demo.calls import Asking, Batch, Plan, Reply, Report, Toolbox, alongside
+from runs.llm.demo.plans.chores import list_files, outline, overview, summarise
+from runs.llm.demo.plans.opening import open_file, reading_of
+from runs.llm.demo.plans.research import research
+from runs.llm.demo.text.quotes import fenced, quoted
+from runs.llm.demo.wishes import Ask, LastAnswer, ListFiles, Literal, Outline, Overview, Replace, Save, Summarise
+from runs.llm.demo.words.phrases import Voice, code
+
+MOST_SHOWN_LINES = 20
+
+
+def save(wish: Save, tools: Toolbox, voice: Voice, *, earlier_answer: str) -> Plan:
+    """Collect what is to be written, look at what the file holds now, write."""
+    if not tools.offers("write_file"):
+        return Report(voice.say("tool_missing", tool="write_file"))
+    # A file that exists must have been read before it may be written.
+    look = tools.call("read_file", path=wish.path)
+    say = voice.say("say_open", path=code(wish.path))
+    content, present = yield from alongside(_content(wish, tools, voice, earlier_answer), Batch(say, tuple(look)))
+    if not content:
+        return Report(voice.say("no_answer_yet" if isinstance(wish.what, LastAnswer) else "nothing_to_save"))
+    content = content.rstrip("\n") + "\n"
+    whole = _appended(content, present) if wish.append else content
+    if whole is None:
+        return Report(voice.say("part_only", path=wish.path))
+    calls = tools.call("write_file", path=wish.path, content=whole)
+    [reply] = yield Batch(voice.say("say_write", path=code(wish.path)), tuple(calls))
+    if reply.error:
+        return Report(voice.say("not_written", path=wish.path, error=reply.error))
+    return Report(_written(wish, content, voice))
+
+
+def _appended(content: str, present: list[Reply]) -> str | None:
+    """The file's text and the new one after it; None when the file can't be read whole."""
+    before = present[0] if present else Reply()
+    if before.error or not before.text("content"):
+        return content
+    reading = reading_of(before)
+    if not reading or before.truncated or reading.end < reading.total:
+        return None
+    return f"{before.text('content').rstrip()}\n{content}"
+
+
+def _written(wish: Save, content: str, voice: Voice) -> str:
+    lines = tuple(content.splitlines())
+    done = voice.say("appended" if wish.append else "wrote", path=wish.path, lines=voice.lines(len(lines)))
+    shown = quoted(wish.path, lines[:MOST_SHOWN_LINES])
+    more = len(lines) - MOST_SHOWN_LINES
+    rest = f"\n\n{voice.say('more_lines', lines=voice.lines(more))}" if more > 0 else ""
+    return f"{done}\n\n{shown}{rest}"
+
+
+def _content(wish: Save, tools: Toolbox, voice: Voice, earlier_answer: str) -> Asking[str]:
+    match wish.what:
+        case Literal(text):
+            return text
+        case LastAnswer():
+            return earlier_answer
+        case Summarise() as what:
+            report = yield from summarise(what, tools, voice)
+        case Outline() as what:
+            report = yield from outline(what, tools, voice)
+        case ListFiles() as what:
+            report = yield from list_files(what, tools, voice)
+        case Overview() as what:
+            report = yield from overview(what, tools, voice)
+        case Ask() as what:
+            report = yield from research(what, tools, voice)
+    return f"{report.body}\n\n{voice.say('made_by')}"
+
+
+def replace_text(wish: Replace, tools: Toolbox, voice: Voice) -> Plan:
+    if wish.old == wish.new:
+        return Report(voice.say("same_text"))
+    reading, reply = yield from open_file(wish.path, tools=tools, voice=voice)
+    content = reply.text("content")
+    count = content.count(wish.old)
+    if reply.truncated or reading.end < reading.total:
+        return Report(voice.say("part_only", path=reading.path))
+    if not count:
+        return Report(voice.say("old_absent", old=wish.old, path=reading.path))
+    if count == 1 or tools.takes("edit_file", "replace_all"):
+        every = {"replace_all": True} if count > 1 else {}
+        calls = tools.call("edit_file", path=reading.path, old_text=wish.old, new_text=wish.new, **every)
+    else:
+        calls = tools.call("write_file", path=reading.path, content=content.replace(wish.old, wish.new))
+    if not calls:
+        return Report(voice.say("tool_missing", tool="edit_file"))
+    [done] = yield Batch(voice.say("say_edit", path=f"`{reading.path}`"), tuple(calls))
+    if done.error:
+        return Report(voice.say("not_written", path=reading.path, error=done.error))
+    return Report(_changed(wish, reading.path, content, count, voice))
+
+
+def _changed(wish: Replace, path: str, content: str, count: int, voice: Voice) -> str:
+    """What was done, and the first changed lines as a diff."""
+    places = voice.count(count, one="one_place", many="many_places")
+    head = voice.say("replaced", old=wish.old, new=wish.new, path=path, count=places)
+    if "\n" in wish.old or "\n" in wish.new:
+        return head
+    lines = [line for line in content.splitlines() if wish.old in line][:MOST_SHOWN_LINES]
+    diff = [changed for line in lines for changed in (f"- {line}", f"+ {line.replace(wish.old, wish.new)}")]
+    return f"{head}\n\n{fenced(tuple(diff), 'diff')}"

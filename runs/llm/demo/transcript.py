@@ -1,0 +1,74 @@
+"""What a conversation holds for the demo model: the question, what came before, what was found so far."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from runs.llm.demo.calls import Call, Reply, parse_reply
+
+
+@dataclass(frozen=True)
+class Turn:
+    """The last thing a person said, and the calls and replies since."""
+
+    question: str
+    earlier_question: str
+    earlier_answer: str
+    rounds: tuple[dict[str, Reply], ...]  # per step: the key of a call -> its reply
+
+
+def read_turn(messages: list[dict[str, Any]]) -> Turn:
+    last = max((i for i, message in enumerate(messages) if message.get("role") == "user"), default=-1)
+    earlier = messages[: max(last, 0)]
+    return Turn(
+        question=text_of(messages[last]) if last >= 0 else "",
+        earlier_question=_last_text(earlier, role="user"),
+        earlier_answer=_last_text(earlier, role="assistant"),
+        rounds=tuple(_rounds(messages[last + 1 :])),
+    )
+
+
+def text_of(message: dict[str, Any]) -> str:
+    """A message's text, given plainly or in parts."""
+    content = message.get("content")
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else []
+    return "\n".join(str(part["text"]) for part in parts if isinstance(part, dict) and "text" in part)
+
+
+def call_ids(messages: list[dict[str, Any]]) -> set[str]:
+    return {str(call.get("id")) for message in messages for call in _calls(message)}
+
+
+def _last_text(messages: list[dict[str, Any]], *, role: str) -> str:
+    said = (text_of(m) for m in reversed(messages) if m.get("role") == role and not _calls(m))
+    return next(filter(None, said), "")
+
+
+def _rounds(messages: list[dict[str, Any]]) -> list[dict[str, Reply]]:
+    replies = {str(m.get("tool_call_id")): parse_reply(text_of(m)) for m in messages if m.get("role") == "tool"}
+    missing = Reply(error="no result was recorded")
+    return [
+        {_key(call): replies.get(str(call.get("id")), missing) for call in _calls(message)}
+        for message in messages
+        if message.get("role") == "assistant" and _calls(message)
+    ]
+
+
+def _calls(message: dict[str, Any]) -> list[dict[str, Any]]:
+    calls = message.get("tool_calls")
+    return [call for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
+
+
+def _key(call: dict[str, Any]) -> str:
+    function = call.get("function")
+    if not isinstance(function, dict):
+        return ""
+    try:
+        arguments = json.loads(function.get("arguments") or "{}")
+    except (TypeError, ValueError):
+        return ""
+    return Call(str(function.get("name")), arguments).key

@@ -1,0 +1,1 @@
+"""The two languages: what the model knows of their words, and what it says itself."""

@@ -1,0 +1,181 @@
+"""The demo model's own words, in both its languages. What it quotes stays as it was written."""
+
+from __future__ import annotations
+
+LONGEST_INLINE = 160
+
+PHRASES: dict[str, tuple[str, str]] = {
+    "label": (
+        "Demo model: it quotes, it does not reason. With an API key, a real model answers here.",
+        "演示模型：只引用原文，不做推理。配置 API 密钥后，将由真正的模型回答。",
+    ),
+    "greeting": ("Hello! {help}", "你好！{help}"),
+    "thanks": ("You're welcome. Ask me anything else about your files.", "不客气。还可以继续问我关于文件的问题。"),
+    "help": (
+        (
+            "I answer questions about the files in this workspace, with quotations and their sources, and I can write to them. Try:\n\n"
+            "- *What files are there?* · *What is this project about?*\n"
+            "- *How does the queue decide who goes next?* · *Where is the lease renewed?* · *What is the default port?*\n"
+            "- *Summarise README.md* · *Show lines 10–30 of settings.py* · *Which functions are in engine.py?*\n"
+            "- *Find TODO* · *How many lines does README.md have?*\n"
+            '- *Save a summary of README.md to notes/summary.md* · *Replace "colour" with "color" in style.css*\n\n'
+            "Every search, reading and change goes through the agent's ordinary tools, so you can watch each step in the trace."
+        ),
+        (
+            "我可以回答关于工作区文件的问题（附原文引用和出处），也可以写入和修改文件。试试：\n\n"
+            "- *有哪些文件？* · *这个项目是做什么的？*\n"
+            "- *队列怎么决定轮到哪个组织？* · *租约在哪里续期？* · *默认端口是多少？*\n"
+            "- *总结 README.md* · *显示 settings.py 第10到30行* · *engine.py 有哪些函数？*\n"
+            "- *查找 TODO* · *README.md 有多少行？*\n"
+            '- *把 README.md 的总结保存到 notes/summary.md* · *把 style.css 中的 "colour" 替换成 "color"*\n\n'
+            "每次搜索、读取和修改都通过智能体的普通工具完成，在轨迹页面可以看到每一步。"
+        ),
+    ),
+    "impossible": (
+        "I can't do that: as the demo model I have no tool for it and I don't invent text or code. {help}",
+        "这件事我做不到：我是演示模型，没有相应的工具，也不会自己编写文字或代码。{help}",
+    ),
+    "no_tools": (
+        "No tool that I need for this is offered to me in this run ({tools}), so I can't look at any file.",
+        "这次运行没有提供我需要的工具（{tools}），所以我无法查看文件。",
+    ),
+    "say_search": ("I look for {terms} in the files.", "我在文件中查找 {terms}。"),
+    "say_refine": ("Little so far; I also look for related words.", "结果不多，再查一下相关的词。"),
+    "say_read": ("I read the closest passages: {paths}.", "我来读最相关的段落：{paths}。"),
+    "say_list": ("I look at what files there are.", "我看看有哪些文件。"),
+    "say_open": ("I read {path}.", "我来读 {path}。"),
+    "say_write": ("I write {path}.", "我来写入 {path}。"),
+    "say_edit": ("I change {path}.", "我来修改 {path}。"),
+    "in": ("in {where}", "在 {where} 中"),
+    "where": ("In {where}: {text}", "在 {where}：{text}"),
+    "closest": (
+        "I found no passage that answers this outright. The closest one says:",
+        "没有找到直接回答这个问题的内容。最接近的是：",
+    ),
+    "quotes": ("**From the files**", "**原文**"),
+    "searched": ("Searched {files} for {terms}.", "在 {files}中查找了 {terms}。"),
+    "searched_plain": ("Searched for {terms}.", "查找了 {terms}。"),
+    "missing": ("Not mentioned anywhere: {terms}.", "没有任何文件提到：{terms}。"),
+    "cut_search": ("Some searches found more than they returned.", "部分搜索的结果超出了返回上限。"),
+    "nothing": (
+        "I found nothing about {terms} in the files of this workspace.",
+        "在工作区的文件中没有找到与 {terms} 有关的内容。",
+    ),
+    "search_failed": ("The search failed: {error}", "搜索失败：{error}"),
+    "no_files": (
+        (
+            "The workspace has no files yet. Put some into this project's workspace, or let me write one: "
+            '*write "hello" to notes/first.md*.'
+        ),
+        '工作区里还没有文件。可以把文件放进这个项目的工作区，或者让我写一个：*把 "你好" 写入 notes/first.md*。',
+    ),
+    "there_is": ("These files are there:", "现有的文件："),
+    "add_files": (
+        "To ask about others, put them into this project's workspace.",
+        "想问其他文件，请先把它们放进这个项目的工作区。",
+    ),
+    "no_terms": (
+        "I see no word in this that I could look for in the files. {help}",
+        "这句话里没有可以在文件中查找的词。{help}",
+    ),
+    "one_file": ("1 file", "1 个文件"),
+    "many_files": ("{count} files", "{count} 个文件"),
+    "at_least": ("at least {count}", "至少 {count}"),
+    "listing": ("There are {files}{where}.", "{where}共有 {files}。"),
+    "listing_in": (" in `{folder}`", "`{folder}` 中"),
+    "more": ("… and {count} more", "……还有 {count} 个"),
+    "more_files": ("… and in {files} more.", "……另外还有 {files}。"),
+    "more_than_listed": ("There are more than the tool lists.", "文件数量超出了工具一次列出的上限。"),
+    "lines_count": (
+        "`{path}` has **{lines} lines**, {words} words and {characters} characters.",
+        "`{path}` 共有 **{lines} 行**，{words} 个词，{characters} 个字符。",
+    ),
+    "lines_only": ("`{path}` has **{lines} lines**.", "`{path}` 共有 **{lines} 行**。"),
+    "shown": ("`{path}`, lines {start}–{end} of {total}:", "`{path}` 第 {start}–{end} 行，共 {total} 行："),
+    "empty_file": ("`{path}` is empty.", "`{path}` 是空文件。"),
+    "past_end": ("`{path}` has only {total} lines.", "`{path}` 只有 {total} 行。"),
+    "show_rest": ("To go on: *show lines {start}–{end} of {path}*.", "继续查看：*显示 {path} 第 {start}到{end}行*。"),
+    "no_such_file": ("I can't read `{path}`: {error}", "无法读取 `{path}`：{error}"),
+    "not_there": ("there is no such file", "没有这个文件"),
+    "did_you_mean": ("Did you mean {paths}?", "你是不是要找 {paths}？"),
+    "summary": ("**`{path}`** ({lines} lines), in its own words:", "**`{path}`**（{lines} 行）的内容摘录："),
+    "summary_part": ("Only the first {end} of {total} lines were read.", "只读取了前 {end} 行，共 {total} 行。"),
+    "no_summary": ("It has nothing that reads like a sentence. It begins:", "其中没有可以摘录的句子。开头是："),
+    "outline": ("`{path}` defines or is divided into:", "`{path}` 的结构："),
+    "no_outline": ("I see no headings or definitions in `{path}`.", "`{path}` 里没有标题或定义。"),
+    "extracted": ("Sentences taken from the file as they stand.", "句子摘自原文，未作改写。"),
+    "overview": ("What the files say of themselves:", "文件中的介绍："),
+    "found": ("`{phrase}` stands on **{lines}** in {files}.", "`{phrase}` 出现在 {files}的 **{lines}** 中。"),
+    "one_line": ("1 line", "1 行"),
+    "many_lines": ("{count} lines", "{count} 行"),
+    "not_found": ("`{phrase}` stands in none of the {files}.", "在 {files}中都没有找到 `{phrase}`。"),
+    "not_found_plain": ("`{phrase}` stands in none of the files.", "没有任何文件包含 `{phrase}`。"),
+    "wrote": ("Done: `{path}` is written ({lines}).", "完成：已写入 `{path}`（{lines}）。"),
+    "appended": ("Done: added to the end of `{path}` ({lines}).", "完成：已追加到 `{path}` 末尾（{lines}）。"),
+    "more_lines": ("… and {lines} more", "……还有 {lines}"),
+    "not_written": ("I could not write `{path}`: {error}", "无法写入 `{path}`：{error}"),
+    "part_only": (
+        "I can't read all of `{path}` in one go, so I leave it as it is.",
+        "无法一次读完 `{path}`，所以没有改动它。",
+    ),
+    "no_answer_yet": ("There is no earlier answer to save.", "前面还没有可以保存的回答。"),
+    "nothing_to_save": ("I found nothing to save, so I wrote nothing.", "没有找到可以保存的内容，所以没有写入。"),
+    "replaced": (
+        "Done: replaced `{old}` by `{new}` in `{path}` ({count}).",
+        "完成：已在 `{path}` 中把 `{old}` 替换成 `{new}`（{count}）。",
+    ),
+    "one_place": ("1 place", "1 处"),
+    "many_places": ("{count} places", "{count} 处"),
+    "old_absent": (
+        '`{old}` does not stand in `{path}`, so I changed nothing. Put the exact text in quotes: *replace "old" with "new" in {path}*.',
+        '`{path}` 里没有 `{old}`，所以没有改动。请用引号写出原文：*把 {path} 中的 "旧" 替换成 "新"*。',
+    ),
+    "same_text": ("The old and the new text are the same: nothing to change.", "新旧内容相同，不需要修改。"),
+    "tool_missing": ("The tool `{tool}` is not offered in this run.", "这次运行没有提供工具 `{tool}`。"),
+    "made_by": ("Collected by the demo model from the workspace's files.", "由演示模型从工作区文件中摘录。"),
+}
+
+
+class Voice:
+    """Says a phrase in one language."""
+
+    def __init__(self, language: str) -> None:
+        self._index = 1 if language == "zh" else 0
+        self.comma = "、" if language == "zh" else ", "
+        self.space = "" if language == "zh" else " "
+
+    def say(self, key: str, **values: object) -> str:
+        phrase = PHRASES[key][self._index]
+        if "{help}" in phrase:
+            values["help"] = PHRASES["help"][self._index]
+        return phrase.format(
+            **{key: _inline(value) if f"`{{{key}}}`" in phrase else value for key, value in values.items()}
+        )
+
+    def count(self, number: int, *, one: str, many: str) -> str:
+        return self.say(one) if number == 1 else self.say(many, count=f"{number:,}")
+
+    def files(self, number: int) -> str:
+        return self.count(number, one="one_file", many="many_files")
+
+    def lines(self, number: int) -> str:
+        return self.count(number, one="one_line", many="many_lines")
+
+    def names(self, names: list[str], *, most: int = 8) -> str:
+        """`a`, `b`, … in code marks, so that nothing in a name is read as Markdown."""
+        shown = [code(name) for name in names[:most]]
+        return self.comma.join(shown) + (" …" if len(names) > most else "")
+
+
+def _inline(value: object) -> str:
+    """Fit to stand between two backticks."""
+    text = " ".join(str(value).replace("`", "'").split())
+    return text if len(text) <= LONGEST_INLINE else text[:LONGEST_INLINE] + "…"
+
+
+def code(text: str) -> str:
+    """Inline code, whatever backticks the text holds."""
+    text = " ".join(text.split())
+    if "`" not in text:
+        return f"`{text}`"
+    return f"`` {text} ``" if "``" not in text else f"```` {text} ````"
