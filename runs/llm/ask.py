@@ -69,20 +69,21 @@ def _delay(error: ModelError, *, attempt: int, patience: Patience) -> float:
     """What the provider asked for, within reason, else twice as long each time, and never all runs at once."""
     if error.retry_after is not None:
         return min(error.retry_after, patience.longest_retry_after)
-    return float(patience.first_delay * 2 ** (attempt - 1) * random.uniform(0.75, 1.25))
+    return float(patience.first_delay * 2 ** (attempt - 1) * random.uniform(0.75, 1.25))  # noqa: S311  spreads the load, keeps no secret
 
 
 def _last(error: ModelError, *, attempt: int) -> ModelError:
     if attempt == 1:
         return error
     return ModelError(
-        error.code, f"{error.message.rstrip('.')}. Tried {attempt} times.", retryable=error.retryable, retry_after=error.retry_after
+        error.code,
+        f"{error.message.rstrip('.')}. Tried {attempt} times.",
+        retryable=error.retryable,
+        retry_after=error.retry_after,
     )
 
 
-def _buy(
-    model: Model, request: Request, *, stop: Stop, on_text: Callable[[str], None], patience: Patience
-) -> Answer:
+def _buy(model: Model, request: Request, *, stop: Stop, on_text: Callable[[str], None], patience: Patience) -> Answer:
     """One purchase. The provider is read in a thread of its own, so that its silence can't hold us."""
     stream = model.stream(request)
     reader = _Reader(stream)
@@ -152,5 +153,5 @@ class _Reader:
                     return
                 self.items.put(item)
             self.items.put(ModelError("LLM_INCOMPLETE", "The model ended without an answer.", retryable=True))
-        except BaseException as error:  # nothing may be lost between threads: the one who asks raises it
+        except BaseException as error:  # noqa: BLE001  lost in a thread, else: the one who asks raises it
             self.items.put(error)

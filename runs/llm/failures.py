@@ -17,7 +17,8 @@ from runs.llm.wire import AddressRefused, Refusal, TooMuch, Wire
 _MAX_DETAIL = 300
 _SECRETS = re.compile(r"(?:sk-|AIza|gsk_|xai-)[\w*-]{6,}|(?i:bearer\s+)\S+|(?i:(?:api[_-]?)?key=)[^\s&\"']+")
 _TOO_LONG = re.compile(
-    r"context[ _](?:length|window)|maximum context|prompt is too long|input token count|too many (?:input )?tokens", re.I
+    r"context[ _](?:length|window)|maximum context|prompt is too long|input token count|too many (?:input )?tokens",
+    re.I,
 )
 _BAD_KEY = re.compile(r"API key not valid|API_KEY_INVALID|invalid x-api-key", re.I)
 _NO_MONEY = re.compile(r"insufficient_quota|credit balance is too low|exceeded your current quota", re.I)
@@ -32,19 +33,19 @@ def translate(error: Exception, *, wire: Wire, provider: str, key: str) -> Model
     """
     if wire.refusal is not None:
         return from_refusal(wire.refusal, provider=provider, key=key)
-    chain = _chain(error)
-    if any(isinstance(cause, AddressRefused) for cause in chain):
+    causes = _causes(error)
+    detail = redact(_said(error), key=key)
+    status = next((found for cause in causes if (found := _status(cause))), 0)
+    if any(isinstance(cause, AddressRefused) for cause in causes):
         return ModelError("LLM_NOT_CONFIGURED", f"The model's name leads to an address that is not {provider}'s.")
-    if any(isinstance(cause, TooMuch) for cause in chain):
+    if any(isinstance(cause, TooMuch) for cause in causes):
         return ModelError("LLM_BAD_REQUEST", f"{provider} sent more data than can be accepted.")
     if wire.broke:
         return broken_off(provider)
-    if any(_is_timeout(cause) for cause in chain):
-        return ModelError("LLM_TIMEOUT", f"{provider} did not answer in time.", retryable=True)
-    status = next((found for cause in chain if (found := _status(cause))), 0)
-    if status >= 400 and not any(isinstance(cause, httpx.TransportError) for cause in chain):
-        return _by_status(status, provider=provider, detail=redact(_said(error), key=key), retry_after=None)
-    detail = redact(_said(error), key=key)
+    if any(isinstance(cause, httpx.TimeoutException | TimeoutError) for cause in causes):
+        status = 408
+    if status >= 400 and (status < 500 or wire.answered or not _is_about_the_network(causes)):
+        return _by_status(status, provider=provider, detail=detail, retry_after=None)
     return ModelError("LLM_UNAVAILABLE", f"{provider} can't be reached: {detail}", retryable=True)
 
 
@@ -121,7 +122,12 @@ def _said(error: Exception) -> str:
     return _LIBRARY_PREFIX.sub("", _LIBRARY_ADVICE.sub("", text))
 
 
-def _chain(error: BaseException | None) -> list[BaseException]:
+def _is_about_the_network(causes: list[BaseException]) -> bool:
+    """litellm gives a connection that failed the status 500, as if somebody had answered."""
+    return any(isinstance(cause, httpx.TransportError) for cause in causes)
+
+
+def _causes(error: BaseException | None) -> list[BaseException]:
     """`error` and all that is behind it."""
     found: list[BaseException] = []
     while error is not None and error not in found:
@@ -133,7 +139,3 @@ def _chain(error: BaseException | None) -> list[BaseException]:
 def _status(error: BaseException) -> int:
     status = getattr(error, "status_code", None)
     return status if isinstance(status, int) else 0
-
-
-def _is_timeout(error: BaseException) -> bool:
-    return isinstance(error, httpx.TimeoutException | TimeoutError) or _status(error) == 408

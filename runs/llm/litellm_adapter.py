@@ -34,7 +34,7 @@ def load() -> Any:
     """Import litellm, without its downloads, its retries and its chatter; takes seconds the first time."""
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     os.environ.setdefault("TIKTOKEN_CACHE_DIR", _tokenizers())
-    import litellm
+    import litellm  # noqa: PLC0415  takes seconds
 
     litellm.disable_hf_tokenizer_download = True
     litellm.disable_streaming_logging = True
@@ -43,8 +43,6 @@ def load() -> Any:
     # Its log lines quote requests, now and then with the key. What went wrong, we say ourselves.
     for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    # Lets it adapt a conversation to a provider's rules, e.g. one with tool calls but without tools.
-    litellm.modify_params = True
     prices.register(litellm)
     return litellm
 
@@ -52,7 +50,8 @@ def load() -> Any:
 def _tokenizers() -> str:
     """Where litellm keeps the tokenizers it ships, found without importing it."""
     spec = find_spec("litellm")
-    assert spec is not None and spec.origin is not None
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError("litellm")
     return str(Path(spec.origin).parent / "litellm_core_utils" / "tokenizers")
 
 
@@ -110,7 +109,7 @@ class Purchase(Iterator[str | Answer]):
         try:
             stream = litellm.completion(**self._arguments())
             yield from stream
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  litellm raises anything, also bare Exception
             # `from None`: what a library says in its errors may hold the key, and tracebacks are logged.
             raise translate(error, wire=self._wire, provider=self._provider, key=self._api_key) from None
         if not self._is_whole(stream):
@@ -142,13 +141,13 @@ class Purchase(Iterator[str | Answer]):
     def _client(self) -> Any:
         """Our wire in the clothes that litellm wants for this provider; None where it accepts none."""
         if self._provider in _OPENAI_PROVIDERS:
-            import openai
+            import openai  # noqa: PLC0415  comes with litellm, and as slowly
 
             return openai.OpenAI(
                 api_key=self._api_key, base_url=self._base_url, http_client=self._wire.client, max_retries=0
             )
         if self._provider in _HTTPX_PROVIDERS:
-            from litellm.llms.custom_httpx.http_handler import HTTPHandler
+            from litellm.llms.custom_httpx.http_handler import HTTPHandler  # noqa: PLC0415
 
             return HTTPHandler(client=self._wire.client)
         return None

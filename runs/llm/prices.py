@@ -62,7 +62,7 @@ def cost_of(litellm: Any, *, provider: str, model: str, usage: Any) -> Decimal |
             completion_tokens=usage.completion_tokens,
             usage_object=usage,
         )
-    except Exception as error:  # litellm raises bare Exception for a model it has no price for
+    except Exception as error:  # noqa: BLE001  what litellm raises for a model without a price
         logger.info("No price for %s/%s: %s", provider, model, type(error).__name__)
         return None
     total = Decimal(str(prompt)) + Decimal(str(completion))

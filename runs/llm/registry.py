@@ -36,7 +36,10 @@ def default_spec() -> ModelSpec:
     """The model that the operator configured; its address stays with the configuration."""
     llm = _configured()
     return ModelSpec(
-        provider=llm.provider, model=_default_model(llm.provider), temperature=llm.temperature, max_tokens=llm.max_tokens
+        provider=llm.provider,
+        model=_default_model(llm.provider),
+        temperature=llm.temperature,
+        max_tokens=llm.max_tokens,
     )
 
 
@@ -65,7 +68,7 @@ def resolve(spec: ModelSpec) -> Model:
     """
     match spec.provider:
         case "demo":
-            from runs.llm.demo import DemoModel
+            from runs.llm.demo import DemoModel  # noqa: PLC0415  loads its dictionaries
 
             return DemoModel()
         case "mock":
@@ -76,7 +79,7 @@ def resolve(spec: ModelSpec) -> Model:
         raise ModelError("LLM_NOT_CONFIGURED", f"{spec.base_url} is not on the operator's list of model servers.")
     if spec.provider in ADDRESSES and _MISLEADING.search(spec.model):
         raise ModelError("LLM_BAD_REQUEST", f"{spec.provider} has no model {spec.model}.")
-    from runs.llm.litellm_adapter import LiteLLMModel
+    from runs.llm.litellm_adapter import LiteLLMModel  # noqa: PLC0415  web processes never need it
 
     base_url = spec.base_url or _own_address(spec.provider)
     return LiteLLMModel(provider=spec.provider, api_key=_key(spec.provider, base_url), base_url=base_url)
@@ -121,11 +124,15 @@ def _key(provider: str, base_url: str) -> str:
 
 
 def _chosen_provider(llm_config: dict[str, Any]) -> str:
-    """A request may name the well-known providers, and the one that the operator configured, whatever it is."""
+    """A request may name the well-known providers, and the one that the operator configured, whatever it is.
+
+    A script can be asked for only where no provider is configured that costs money: there it is a test.
+    """
     own = _configured().provider
+    choosable = {*ADDRESSES, "demo", "mock", own} | (BUILT_IN if own in BUILT_IN else set())
     provider = llm_config.get("provider", own)
-    if not isinstance(provider, str) or provider not in {*ADDRESSES, "demo", "mock", own}:
-        raise _invalid("provider", f"must be one of {', '.join(sorted({*ADDRESSES, 'demo', 'mock', own}))}")
+    if not isinstance(provider, str) or provider not in choosable:
+        raise _invalid("provider", f"must be one of {', '.join(sorted(choosable))}")
     return provider
 
 

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import httpx
 
@@ -93,15 +93,15 @@ class Wire:
                 _shut(connection)
 
     def _arriving(self, response: httpx.Response) -> None:
-        assert isinstance(response.stream, httpx.SyncByteStream)
-        response.stream = _Watched(response.stream, self)
+        response.stream = _Watched(cast("httpx.SyncByteStream", response.stream), self)
         if response.status_code >= 300:
             response.read()
             self.refusal = Refusal(response.status_code, response.headers, response.text)
         else:
             self.answered = True
 
-    def _saw(self, data: bytes) -> None:
+    def saw(self, data: bytes) -> None:
+        """Take note of bytes that arrived."""
         self._received += len(data)
         if self._received > MAX_BYTES:
             raise TooMuch
@@ -126,7 +126,7 @@ class _Watched(httpx.SyncByteStream):
     def __iter__(self) -> Iterator[bytes]:
         try:
             for data in self._body:
-                self._wire._saw(data)
+                self._wire.saw(data)
                 yield data
         except (httpx.TransportError, TooMuch):
             self._wire.broke = True

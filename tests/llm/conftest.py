@@ -16,6 +16,8 @@ from runs.llm.types import Answer, ModelError, ModelSpec, Request, Retry
 from runs.stop import Stop
 from tests.peers.llm import Peer, llm_peer
 
+Configure = Callable[..., None]
+
 KEY = "sk-canary-0123456789abcdef"
 PROVIDERS = ("openai", "anthropic", "gemini")
 MODELS = {"openai": "gpt-4o", "anthropic": "claude-sonnet-4-5", "gemini": "gemini-2.5-flash"}
@@ -45,7 +47,7 @@ def provider(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def configure(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+def configure(monkeypatch: pytest.MonkeyPatch) -> Configure:
     """Make `LLM(**fields)` the operator's choice; no key comes from the environment of the tests."""
     for variable in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY"):
         monkeypatch.delenv(variable, raising=False)
@@ -92,14 +94,14 @@ class Asker:
 
 
 @pytest.fixture
-def asker(peer: Peer, provider: str, configure: Callable[..., None]) -> Asker:
+def asker(peer: Peer, provider: str, configure: Configure) -> Asker:
     """An asker of each provider in turn, with a key, at the peer's address."""
     configure(provider=provider, model=MODELS[provider], api_key=KEY, base_url=peer.url + PATHS[provider])
     return Asker(peer, provider)
 
 
 @pytest.fixture
-def openai(peer: Peer, configure: Callable[..., None]) -> Asker:
+def openai(peer: Peer, configure: Configure) -> Asker:
     """An asker of OpenAI alone, for what doesn't depend on the provider."""
     configure(provider="openai", model=MODELS["openai"], api_key=KEY, base_url=peer.url + PATHS["openai"])
     return Asker(peer, "openai")

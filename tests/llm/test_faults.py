@@ -8,10 +8,11 @@ from dataclasses import replace
 
 import pytest
 
-from runs.llm.ask import Patience
+from runs.llm.ask import Patience, ask
 from runs.llm.collect import MARK, MAX_CHARS
 from runs.llm.tool_calls import MAX_CALLS, MAX_KEPT
-from tests.llm.conftest import HASTY, KEY, ONCE, Asker
+from runs.llm.types import ModelError, Retry
+from tests.llm.conftest import HASTY, KEY, ONCE, Asker, Configure
 from tests.peers import llm_formats
 
 CALL = {"text": "Let me look.", "tool_calls": [{"name": "read_file", "arguments": {"path": "notes/2026.txt"}}]}
@@ -49,7 +50,9 @@ def test_a_retry_date_is_understood(openai: Asker) -> None:
     assert openai.retries[0].delay_ms == 0
 
 
-@pytest.mark.parametrize(("status", "code"), [(429, "LLM_RATE_LIMITED"), (500, "LLM_UNAVAILABLE"), (529, "LLM_UNAVAILABLE")])
+@pytest.mark.parametrize(
+    ("status", "code"), [(429, "LLM_RATE_LIMITED"), (500, "LLM_UNAVAILABLE"), (529, "LLM_UNAVAILABLE")]
+)
 def test_a_provider_that_fails_for_ever_is_asked_four_times(asker: Asker, status: int, code: str) -> None:
     asker.peer.script({"status": status})
 
@@ -105,8 +108,7 @@ def test_what_asking_again_would_not_mend_is_asked_once(asker: Asker, status: in
     assert len(asker.peer.requests) == 1
 
 
-def test_a_provider_that_nobody_answers_for_is_unavailable(openai: Asker, configure: object) -> None:
-    assert callable(configure)
+def test_a_provider_that_nobody_answers_for_is_unavailable(openai: Asker, configure: Configure) -> None:
     configure(provider="openai", model="gpt-4o", api_key=KEY, base_url="http://127.0.0.1:9/v1")
 
     error = openai.fail(patience=ONCE)
@@ -125,11 +127,11 @@ def test_a_stream_cut_anywhere_is_either_whole_or_incomplete(asker: Asker, endin
         asker.peer.script({**CALL, "cut": cut, "ending": ending})
         try:
             answer = asker.ask(patience=ONCE)
-        except Exception as error:
-            outcomes.append(getattr(error, "code", repr(error)))
+        except ModelError as error:
+            outcomes.append(error.code)
         else:
             outcomes.append("whole")
-            assert (answer.text, answer.finish_reason) == (whole.text, whole.finish_reason)
+            assert (answer.text, answer.finish_reason, answer.usage) == (whole.text, whole.finish_reason, whole.usage)
             assert [call.arguments for call in answer.tool_calls] == [call.arguments for call in whole.tool_calls]
 
     assert set(outcomes) <= {"whole", "LLM_INCOMPLETE"}
@@ -138,13 +140,17 @@ def test_a_stream_cut_anywhere_is_either_whole_or_incomplete(asker: Asker, endin
 
 def test_a_cut_answer_is_bought_again_and_its_text_is_void(asker: Asker) -> None:
     asker.peer.script({**CALL, "cut": -300}, {"text": "Second try."})
-    said_at_retry: list[str] = []
-    asker.retries = _Recording(lambda: said_at_retry.extend(asker.said) or asker.said.clear())
+    void: list[str] = []
 
-    answer = asker.ask()
+    def start_over(retry: Retry) -> None:
+        void.extend(asker.said)
+        asker.said.clear()
+        asker.retries.append(retry)
+
+    answer = ask(asker.request(), stop=asker.stop, on_text=asker.said.append, on_retry=start_over, patience=HASTY)
 
     assert answer.text == "".join(asker.said) == "Second try."
-    assert "".join(said_at_retry).startswith("Let me")
+    assert "".join(void).startswith("Let me")
     assert [retry.reason for retry in asker.retries] == ["LLM_INCOMPLETE"]
 
 
@@ -196,7 +202,9 @@ def test_a_stream_that_drips_for_ever_ends_at_the_total(openai: Asker) -> None:
 
 
 @pytest.mark.parametrize("provider", ["openai", "anthropic"], indirect=True)
-@pytest.mark.parametrize("raw", ['{"path": "a', "[1, 2]", '"a"', "null", "{'path': 'a'}", '{"n": NaN}', '{"n": 1e999}', "[" * 50_000])
+@pytest.mark.parametrize(
+    "raw", ['{"path": "a', "[1, 2]", '"a"', "null", "{'path': 'a'}", '{"n": NaN}', '{"n": 1e999}', "[" * 50_000]
+)
 def test_malformed_arguments_are_never_taken_for_none(asker: Asker, raw: str) -> None:
     asker.peer.script({"tool_calls": [{"name": "read_file", "arguments": raw}]})
 
@@ -268,16 +276,3 @@ def test_what_can_not_be_stored_is_replaced(asker: Asker) -> None:
     assert answer.text == "nul \ufffd, whole 😀, half \ufffd and \ufffd" == "".join(asker.said)
     assert answer.tool_calls[0].arguments == {"path": "a\ufffdb\ufffd"}
     answer.tool_calls[0].raw.encode()
-
-
-class _Recording(list):  # type: ignore[type-arg]
-    """A list that calls back before each append."""
-
-    def __init__(self, before: object) -> None:
-        super().__init__()
-        self._before = before
-
-    def append(self, item: object) -> None:
-        assert callable(self._before)
-        self._before()
-        super().append(item)

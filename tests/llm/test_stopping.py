@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from runs.llm.ask import Patience
+from runs.llm.ask import Patience, ask
 from runs.stop import Reason, Stop, Stopped
 from tests.llm.conftest import Asker
 
@@ -69,13 +69,11 @@ def test_a_run_that_is_over_asks_nobody(openai: Asker) -> None:
 def test_an_error_in_the_listener_ends_the_purchase(openai: Asker) -> None:
     openai.peer.script({"text": "Words upon words.", "hold": "h", "hold_after": 4})
 
-    class Listening(list):  # type: ignore[type-arg]
-        def append(self, item: object) -> None:
-            raise LookupError(item)
+    def break_down(text: str) -> None:
+        raise LookupError(text)
 
-    openai.said = Listening()
     with pytest.raises(LookupError):
-        openai.ask()
+        ask(openai.request(), stop=openai.stop, on_text=break_down, on_retry=openai.retries.append)
 
     openai.peer.wait_outcome(0, "gone", timeout=5)
 

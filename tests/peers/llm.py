@@ -155,7 +155,7 @@ class PeerHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     peer: Peer
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  the server's own name
         """Quiet: the log that counts is `Peer.requests`."""
 
     def do_GET(self) -> None:
@@ -163,13 +163,15 @@ class PeerHandler(BaseHTTPRequestHandler):
             with self.peer.changed:
                 log = [asdict(entry) for entry in self.peer.requests]
                 held = list(self.peer.holding)
-            return self._reply(200, {"requests": log, "holding": held})
-        self._reply(404, {"error": {"message": "no such page"}})
+            self._reply(200, {"requests": log, "holding": held})
+        else:
+            self._reply(404, {"error": {"message": "no such page"}})
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))) or b"{}")
         if self.path.startswith("/peer/"):
-            return self._control(body)
+            self._control(body)
+            return
         entry, step = self.peer.arrive(self.path, dict(self.headers.items()), body)
         try:
             self.peer.finish(entry, self._answer(entry, step))
@@ -188,7 +190,8 @@ class PeerHandler(BaseHTTPRequestHandler):
             case "reset":
                 self.peer.reset()
             case _:
-                return self._reply(404, {"error": {"message": "no such control"}})
+                self._reply(404, {"error": {"message": "no such control"}})
+                return
         self._reply(200, {})
 
     def _answer(self, entry: LoggedRequest, step: Step) -> str:
@@ -236,7 +239,7 @@ class PeerHandler(BaseHTTPRequestHandler):
 
     def _client_left(self) -> bool:
         try:
-            return self.connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+            return not self.connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
         except BlockingIOError:
             return False
 

@@ -13,7 +13,7 @@ def openai(step: Step, model: str) -> list[bytes]:
     deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
     deltas += [{"content": piece} for piece in pieces(step)]
     for index, call in enumerate(step.get("tool_calls", [])):
-        head = {"index": index, "type": "function", "function": {"name": call["name"], "arguments": ""}}
+        head: dict[str, Any] = {"index": index, "type": "function", "function": {"name": call["name"], "arguments": ""}}
         if (identity := call.get("id", f"call_{index}_{call['name']}")) is not None:
             head["id"] = identity
         deltas.append({"tool_calls": [head]})
@@ -43,7 +43,7 @@ def openai(step: Step, model: str) -> list[bytes]:
 def anthropic(step: Step, model: str) -> list[bytes]:
     """Messages, streamed."""
     prompt, completion, cached = usage(step)
-    message = {"id": "msg_peer", "type": "message", "role": "assistant", "model": model, "content": []}
+    message: dict[str, Any] = {"id": "msg_peer", "type": "message", "role": "assistant", "model": model, "content": []}
     message |= {"stop_reason": None, "stop_sequence": None}
     message |= {
         "usage": {"input_tokens": prompt - cached, "cache_read_input_tokens": cached, "output_tokens": 1},
