@@ -9,7 +9,8 @@ from types import FrameType
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
-from django_q.cluster import Cluster
+from django_q import cluster as django_q_cluster
+from django_q.cluster import Cluster, Sentinel
 
 from openintern.lifeline import die_with_parent
 from runs.queue import worker
@@ -22,6 +23,7 @@ class Command(BaseCommand):
         parser.add_argument("--run-once", action="store_true", help="stop as soon as the cluster has started")
 
     def handle(self, *args: Any, run_once: bool, **options: Any) -> None:
+        django_q_cluster.Sentinel = _Sentinel  # Cluster.start looks it up there
         worker.shutdown = multiprocessing.get_context("fork").Event()
         _end_children_with_us()
         cluster = _Cluster()
@@ -39,6 +41,20 @@ class _Cluster(Cluster):  # type: ignore[misc]
         super().sig_handler(signum, frame)
 
 
+class _Sentinel(Sentinel):  # type: ignore[misc]
+    """Signals are the main process's to act on. A service manager sends them to every process at once; a sentinel that
+    obeyed would take the workers with it, in the middle of what they do."""
+
+    def start(self) -> None:
+        _leave_signals_to_main()
+        super().start()
+
+
+def _leave_signals_to_main() -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+
+
 def _end_children_with_us() -> None:
     """Have every process of the cluster die with the one that forked it, also after a kill -9."""
     parent = [os.getpid()]  # as seen by the child that is being forked
@@ -46,4 +62,8 @@ def _end_children_with_us() -> None:
     def before_fork() -> None:
         parent[0] = os.getpid()
 
-    os.register_at_fork(before=before_fork, after_in_child=lambda: die_with_parent(parent[0]))
+    def after_fork() -> None:
+        _leave_signals_to_main()
+        die_with_parent(parent[0])
+
+    os.register_at_fork(before=before_fork, after_in_child=after_fork)
