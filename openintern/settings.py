@@ -94,7 +94,7 @@ TEMPLATES: list[dict[str, Any]] = [
 ]
 
 STATIC_URL = "/static/"
-STATIC_ROOT = CONFIG.server.base_dir / "static"
+STATIC_ROOT = os.environ.get("STATIC_ROOT") or None  # for those who serve them with another program
 STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = True  # served from the packages themselves: no collectstatic before the first start
 
