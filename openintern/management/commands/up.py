@@ -26,7 +26,7 @@ from openintern.startup.readiness import NotReady, reachable_host, require_free,
 from openintern.supervision import GivenUp, Supervisor, end, stopped_by_signals
 
 WELCOME_FILE = Path(parts.__file__).with_name("welcome.md")
-WELCOME_TASK = "What can I try here? Look into welcome.md."
+WELCOME_TASK = "Summarise welcome.md"
 WELCOME_WITHIN = 90.0  # seconds; a model that doesn't answer mustn't keep anybody from signing in
 
 
