@@ -12,7 +12,7 @@ RUNTIME := $(VENV)/.runtime-installed
 DEVELOPMENT := $(VENV)/.development-installed
 ARGS ?=
 
-.PHONY: run test lint install install-dev lock messages clean
+.PHONY: run test lint install install-dev lock project messages clean
 
 run: $(RUNTIME)
 	@exec $(VENV)/bin/python manage.py up $(ARGS)
@@ -38,7 +38,7 @@ $(UV): requirements-uv.lock
 	@echo "Installing uv"
 	@$(PYTHON) -m pip --version >/dev/null 2>&1 || $(VENV)/bin/python -m ensurepip >/dev/null
 	@pip=$$($(PYTHON) -m pip --version >/dev/null 2>&1 && echo $(PYTHON) || echo $(VENV)/bin/python); \
-	$$pip -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --require-hashes \
+	$$pip -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-deps --upgrade --require-hashes \
 		--target $(VENV)/tools -r requirements-uv.lock
 	@touch $@
 
@@ -46,15 +46,20 @@ $(UV): requirements-uv.lock
 $(RUNTIME): requirements.lock pyproject.toml $(UV)
 	@if test -f $(DEVELOPMENT); then $(MAKE) --no-print-directory $(DEVELOPMENT); \
 	else $(UV) pip sync -q -p $(VENV)/bin/python --require-hashes --compile-bytecode requirements.lock; fi
-	@$(MAKE) --no-print-directory messages
-	@$(UV) pip install -q -p $(VENV)/bin/python --no-deps --no-build-isolation -e .
+	@$(MAKE) -s --no-print-directory messages
+	@$(MAKE) --no-print-directory project
 	@touch $@
 
 $(DEVELOPMENT): requirements-dev.lock pyproject.toml $(UV)
 	@$(UV) pip sync -q -p $(VENV)/bin/python --require-hashes --compile-bytecode requirements-dev.lock
-	@$(MAKE) --no-print-directory messages
-	@$(UV) pip install -q -p $(VENV)/bin/python --no-deps --no-build-isolation -e .
+	@$(MAKE) -s --no-print-directory messages
+	@$(MAKE) --no-print-directory project
 	@touch $@ $(RUNTIME)
+
+# Where Python is told to write no bytecode, every process would compile our own modules again.
+project:
+	@$(UV) pip install -q -p $(VENV)/bin/python --no-deps --no-build-isolation -e .
+	@$(VENV)/bin/python -m compileall -q openintern runs
 
 CATALOGUES := $(shell find locale -name '*.po' 2>/dev/null)
 

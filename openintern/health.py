@@ -123,4 +123,6 @@ def report(request: HttpRequest) -> JsonResponse:
     }
     if not missing:
         return JsonResponse(body)
-    return JsonResponse({**body, "missing": missing}, status=503, headers={"Retry-After": "5"})
+    answer = JsonResponse({**body, "missing": missing}, status=503, headers={"Retry-After": "5"})
+    answer._has_been_logged = True  # type: ignore[attr-defined]  # asked every second, it would fill the log
+    return answer
