@@ -10,8 +10,17 @@ import re2
 from runs.tools.paths import normalise
 from runs.tools.registry import ToolError
 
-_PART = re.compile(r"(?<![^/])\*\*/|(?<![^/])\*\*$|\*+|\?|\[!?\]?[^\]/]*\]|\{[^{}]*\}|.", re.DOTALL)
-_WILD = {"**/": "(?:[^/]+/)*", "**": ".*", "?": "[^/]"}
+_PART = re.compile(
+    r"""(?P<folders>(?<![^/])\*\*/)   # at the beginning of a name
+    | (?P<all>(?<![^/])\*\*$)
+    | (?P<some>\*+)
+    | (?P<one>\?)
+    | \[(?P<set>!?\]?[^\]/]*)\]
+    | \{(?P<either>[^{}]*)\}
+    | .""",
+    re.DOTALL | re.VERBOSE,
+)
+_WILD = {"folders": "(?:[^/]+/)*", "all": ".*", "some": "[^/]*", "one": "[^/]"}
 
 
 def compile_glob(pattern: str) -> Any:
@@ -35,19 +44,19 @@ def re2_message(error: Exception) -> str:
 
 
 def _translate(pattern: str) -> str:
-    return _PART.sub(lambda part: _regex(part[0]), pattern)
+    return _PART.sub(_regex, pattern)
 
 
-def _regex(part: str) -> str:
-    if regex := _WILD.get(part):
-        return regex
-    if part.strip("*") == "":
-        return "[^/]*"
-    if part[0] == "[" and len(part) > 1:
-        return _set(part[1:-1])
-    if part[0] == "{" and len(part) > 1:
-        return "(?:" + "|".join(_translate(one) for one in part[1:-1].split(",")) + ")"
-    return str(re2.escape(part))
+def _regex(part: re.Match[str]) -> str:
+    match part.lastgroup:
+        case None:
+            return str(re2.escape(part[0]))
+        case "set":
+            return _set(part["set"])
+        case "either":
+            return "(?:" + "|".join(_translate(one) for one in part["either"].split(",")) + ")"
+        case wild:
+            return _WILD[wild]
 
 
 def _set(members: str) -> str:

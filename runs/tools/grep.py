@@ -13,12 +13,11 @@ from runs.tools.globs import re2_message
 from runs.tools.registry import ToolError
 
 SECONDS: Final = 10.0
-_BLOCK: Final = (
-    64 * 1024
-)  # bytes searched before the clock is looked at again; of a longer line, only the beginning is searched
+_BLOCK: Final = 32 * 1024  # bytes searched before the clock is looked at again
+_LONGEST: Final = 32 * 1024  # bytes of a line: what lies beyond isn't searched
 _SHOWN: Final = 240  # bytes of a matching line, from a little before the match
 _BEFORE: Final = 60
-_PATTERN_MEMORY: Final = 2 * 1024 * 1024
+_LARGEST_PATTERN: Final = 3_000  # RE2 instructions; one search takes up to this many steps for each byte
 _SNIFFED: Final = 8192
 
 #: With these, a whole block can fail to match though one of its lines does.
@@ -73,11 +72,11 @@ class Search:
         }
 
     def _may_match(self, block: bytes) -> bool:
-        return self._block is None or len(block) > 2 * _BLOCK or self._block.search(block) is not None
+        return self._block is None or len(block) > _BLOCK + _LONGEST or self._block.search(block) is not None
 
     def _look_at_lines(self, path: str, block: bytes, *, first: int) -> None:
         for number, line in enumerate(block.removesuffix(b"\n").split(b"\n"), start=first):
-            found = self._line.search(line[:_BLOCK])
+            found = self._line.search(line[:_LONGEST])
             if found is None:
                 continue
             self.total += 1
@@ -92,19 +91,25 @@ class Search:
         options.log_errors = False
         options.case_sensitive = not self.ignore_case
         options.literal = self.fixed
-        options.max_mem = _PATTERN_MEMORY
         try:
-            return re2.compile(pattern.encode("utf-8"), options)
+            compiled = re2.compile(pattern.encode("utf-8"), options)
         except re2.error as error:
-            raise ToolError(
-                f"Invalid pattern: {re2_message(error)}. Patterns are RE2's: without look-around and back-references. "
-                "Set fixed to true to search for the text as it stands."
-            ) from error
+            raise _invalid(re2_message(error)) from error
+        if compiled._regexp.ProgramSize() > _LARGEST_PATTERN:  # noqa: SLF001  told nowhere else
+            raise _invalid("its repetitions make it too large")
+        return compiled
 
 
 def is_binary(content: bytes) -> bool:
     """Whether this is something else than text, as git tells: it has a NUL near its beginning."""
     return b"\0" in content[:_SNIFFED]
+
+
+def _invalid(reason: str) -> ToolError:
+    return ToolError(
+        f"Invalid pattern: {reason}. Patterns are RE2's: without look-around and back-references. "
+        "Set fixed to true to search for the text as it stands."
+    )
 
 
 def _blocks(content: bytes) -> Iterator[tuple[int, bytes]]:

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
+from django.conf import settings
 
 from runs.stop import Stop
 from runs.tools import beneath
 from runs.tools.registry import ToolContext, tools
 from runs.tools.workspace import Limits, Workspace
+
+# how long an example takes depends on who else uses the machine
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 CANARY = "canary: this lies outside"
 
@@ -99,3 +106,16 @@ def opener(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
         pytest.skip("this kernel has no openat2")
     monkeypatch.setattr(beneath, "_kernel_resolves", lambda: request.param == "by the kernel")
     return str(request.param)
+
+
+@pytest.fixture
+def use_work_dir(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], Path]:
+    """Keep workspaces in a folder of the test's own, and the server's data in the one it lies in."""
+
+    def use(path: Path) -> Path:
+        config = settings.CONFIG
+        server, agent = replace(config.server, base_dir=path.parent), replace(config.agent, work_dir=path)
+        monkeypatch.setattr(settings, "CONFIG", replace(config, server=server, agent=agent))
+        return path
+
+    return use

@@ -20,6 +20,8 @@ from runs.tools.workspace import Workspace, open_workspace
 
 from .conftest import CANARY, Agent, names, open_at
 
+UseWorkDir = Callable[[Path], Path]
+
 ESCAPES = [
     "../outside.txt",
     "../outside/secret.txt",
@@ -306,7 +308,7 @@ def test_replacing_an_executable_takes_its_bit(agent: Agent, write: Callable[...
 
 
 @pytest.mark.parametrize("slug", ["..", ".", "", "a/b", "/etc", "A", "a\0", "~", "org_default/../x", "x" * 64])
-def test_a_slug_that_is_no_plain_name_opens_no_workspace(slug: str, settings: object) -> None:
+def test_a_slug_that_is_no_plain_name_opens_no_workspace(slug: str) -> None:
     with pytest.raises(ValueError, match="not a slug"):
         open_workspace(org_slug=slug)
 
@@ -316,8 +318,8 @@ def test_a_project_can_not_pose_as_what_is_shared() -> None:
         open_workspace(org_slug="acme", project_slug="shared")
 
 
-def test_each_organisation_and_project_has_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    work_dir = _use_work_dir(tmp_path / "data" / "workspaces", monkeypatch)
+def test_each_organisation_and_project_has_a_folder_of_its_own(tmp_path: Path, use_work_dir: UseWorkDir) -> None:
+    work_dir = use_work_dir(tmp_path / "data" / "workspaces")
 
     with open_workspace(org_slug="acme") as shared, open_workspace(org_slug="acme", project_slug="apollo") as apollo:
         shared.write("a.txt", b"shared")
@@ -328,10 +330,8 @@ def test_each_organisation_and_project_has_a_folder_of_its_own(tmp_path: Path, m
     assert stat.S_IMODE((work_dir / "acme").stat().st_mode) == 0o700
 
 
-def test_an_organisation_whose_folder_is_a_link_has_no_workspace(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    work_dir = _use_work_dir(tmp_path / "workspaces", monkeypatch)
+def test_an_organisation_whose_folder_is_a_link_has_no_workspace(tmp_path: Path, use_work_dir: UseWorkDir) -> None:
+    work_dir = use_work_dir(tmp_path / "workspaces")
     work_dir.mkdir()
     (tmp_path / "elsewhere").mkdir()
     (work_dir / "acme").symlink_to(tmp_path / "elsewhere")
@@ -354,15 +354,6 @@ def test_a_workspace_leaves_no_descriptor_open(root: Path) -> None:
                 workspace.read("a")
 
     assert len(names(Path("/proc/self/fd"))) == before
-
-
-def _use_work_dir(path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    class Config:
-        class agent:  # noqa: N801
-            work_dir = path
-
-    monkeypatch.setattr("runs.tools.workspace.settings.CONFIG", Config, raising=False)
-    return path
 
 
 def test_workspaces_keep_each_other_out(root: Path, workspace: Workspace) -> None:
