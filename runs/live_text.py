@@ -7,11 +7,24 @@ from __future__ import annotations
 
 import time
 
+from django.db import connection
+
 from openintern.text import storable
 from runs import log
 from runs.models import LiveText, Run
 
 _INTERVAL = 0.05  # seconds between writes
+
+#: Fenced as the log is: a worker that has lost its run shows nothing more.
+_WRITE = """
+    WITH written AS (
+        INSERT INTO runs_livetext (run_id, attempt, step, text)
+        SELECT id, attempt, %(step)s, %(text)s FROM runs_run WHERE id = %(run)s AND attempt = %(attempt)s AND status = 'running'
+        ON CONFLICT (run_id) DO UPDATE SET attempt = excluded.attempt, step = excluded.step, text = excluded.text
+        RETURNING run_id
+    )
+    SELECT pg_notify(%(channel)s, %(note)s) FROM written
+"""
 
 
 class LiveWriter:
@@ -21,7 +34,6 @@ class LiveWriter:
         self._run = run
         self._text = ""
         self._written_at = 0.0
-        self.has_row = False
 
     def add(self, fragment: str) -> None:
         """Take a fragment; write what there is if the last write is long enough ago."""
@@ -32,18 +44,24 @@ class LiveWriter:
     def start_over(self) -> None:
         """Forget the text of a call that failed and is made again."""
         self._text = ""
-        if self.has_row:
-            self._write()
+        self._write()
 
     def clear(self) -> None:
-        """Remove the row, in the transaction that stores the whole answer."""
-        if self.has_row:
-            LiveText.objects.filter(pk=self._run.pk).delete()
-            self.has_row = False
+        """Remove the row, also one that a dead worker left, in the transaction that stores the whole answer."""
+        self._text = ""
+        LiveText.objects.filter(pk=self._run.pk).delete()
 
     def _write(self) -> None:
-        row = LiveText(run_id=self._run.pk, attempt=self._run.attempt, step=self._run.step, text=storable(self._text))
-        LiveText.objects.bulk_create([row], update_conflicts=True, unique_fields=["run"], update_fields=["attempt", "step", "text"])
-        log.notify(log.CHANNEL, self._run.pk)
-        self.has_row = True
+        with connection.cursor() as cursor:
+            cursor.execute(
+                _WRITE,
+                {
+                    "run": self._run.pk,
+                    "attempt": self._run.attempt,
+                    "step": self._run.step,
+                    "text": storable(self._text),
+                    "channel": log.CHANNEL,
+                    "note": f"{connection.schema_name}:{self._run.pk}",
+                },
+            )
         self._written_at = time.monotonic()

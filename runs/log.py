@@ -15,7 +15,7 @@ from django.db.models.sql import UpdateQuery
 from openintern.ids import span_id
 from openintern.text import storable
 from runs.events import Draft
-from runs.models import Event, Run
+from runs.models import Event, LiveText, Run
 
 #: `NOTIFY` channel of everything that is new in a run; the payload is "<schema>:<run id>".
 CHANNEL = "openintern_run"
@@ -37,9 +37,10 @@ def append(run: Run, *drafts: Draft, fence: models.Q | None = None, **changes: A
     """Write events and the run's `changes` in one step, and wake whoever watches.
 
     Locks the run's row until the caller's transaction ends. `fence` defaults to the attempt that `run` carries;
-    a change of `status` is held against `Run.TRANSITIONS`. Raises StaleAttempt if the row no longer matches.
+    what can't be stored of a text becomes U+FFFD; a change of `status` is held against `Run.TRANSITIONS`. Raises StaleAttempt if the row no longer matches.
     `run` is brought up to date with what was written.
     """
+    changes = storable(changes)
     with transaction.atomic():
         last_seq = _advance(run, count=len(drafts), fence=fence, changes=changes)
         previous, step = last_seq - len(drafts), run.step
@@ -49,6 +50,8 @@ def append(run: Run, *drafts: Draft, fence: models.Q | None = None, **changes: A
         run.last_seq = last_seq
         events = [_event(run, draft, seq=previous + number, step=step) for number, draft in enumerate(drafts, 1)]
         Event.objects.bulk_create(events)
+        if run.is_final:
+            LiveText.objects.filter(pk=run.pk).delete()
         notify(CHANNEL, run.pk)
     return Appended(events, previous)
 
