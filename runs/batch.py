@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextvars
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +15,7 @@ from django.db import connections
 
 from openintern.tenancy.scope import org_scope
 from runs.llm.types import ToolCall
-from runs.stop import Stop
+from runs.stop import Stop, Stopped
 from runs.tools.registry import Tool, ToolContext, ToolError
 
 logger = structlog.get_logger(__name__)
@@ -73,15 +75,27 @@ def rounds(planned: Sequence[Planned]) -> list[list[Planned]]:
 
 
 def carry_out(calls: Sequence[Planned], *, context: Callable[[Planned], ToolContext], stop: Stop) -> Iterator[Result]:
-    """Run the calls of one round side by side and yield each result as it is there.
+    """Run the calls of one round side by side, PARALLEL at a time, and yield each result as it is there.
 
     Raises Stopped within a fraction of a second of a stop.
     """
-    pool = ThreadPoolExecutor(max_workers=PARALLEL, thread_name_prefix="tool")
+    for first in range(0, len(calls), PARALLEL):
+        yield from _settle({_start(one, context(one)): one for one in calls[first : first + PARALLEL]}, stop=stop)
+
+
+def _start(one: Planned, context: ToolContext) -> Future[Result]:
+    """Begin a call in a thread of its own: a daemon, because a tool that hangs mustn't keep the worker from ending."""
+    future: Future[Result] = Future()
+    tags = contextvars.copy_context()  # carries the run's tags into the tool's log lines
+    threading.Thread(target=tags.run, args=(_fulfil, future, one, context), name=one.tool.name, daemon=True).start()
+    return future
+
+
+def _fulfil(future: Future[Result], one: Planned, context: ToolContext) -> None:
     try:
-        yield from _settle({pool.submit(_call, one, context(one)): one for one in calls}, stop=stop)
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        future.set_result(_call(one, context))
+    except BaseException as error:  # nothing may be lost between threads: whoever waits raises it
+        future.set_exception(error)
 
 
 def _settle(futures: dict[Future[Result], Planned], *, stop: Stop) -> Iterator[Result]:
@@ -118,6 +132,8 @@ def _call(one: Planned, context: ToolContext) -> Result:
             value = one.tool.call(context, one.call.arguments or {})
     except ToolError as refusal:
         error = str(refusal)
+    except Stopped:
+        raise
     except Exception:  # a tool's bug must not end the run; the model hears of it, the operator reads the log
         logger.exception("tool failed", tool=one.tool.name, run=context.run_id)
         error = f"{one.tool.name} failed with an internal error"
