@@ -2,7 +2,7 @@
 
 Events that say something to the model:
 `llm.called` – an assistant turn with its tool calls; `tool.result` – the reply to one of them;
-`user.injected` – a turn of the user's, which goes behind the replies that are still due.
+`user.injected` – a turn of the user's, which goes before the first answer that knew of it.
 """
 
 from __future__ import annotations
@@ -30,46 +30,44 @@ def opening(run: Run) -> list[Message]:
 
 def _earlier_runs(run: Run) -> list[tuple[str, str]]:
     """The latest completed top-level runs of the session, oldest first."""
-    earlier = Run.objects.filter(session=run.session_id, parent=None, status=Run.Status.COMPLETED, created_at__lt=run.created_at)
+    earlier = Run.objects.filter(
+        session=run.session_id, parent=None, status=Run.Status.COMPLETED, created_at__lt=run.created_at
+    )
     latest = earlier.order_by("-created_at").values_list("input", "output")[:REMEMBERED_RUNS]
     return [(text, output or "") for text, output in reversed(latest)]
 
 
 def fold(messages: list[Message], events: Iterable[Event]) -> list[Message]:
-    """Return `messages` followed by what `events` add, every tool call directly followed by its replies."""
+    """Return `messages` followed by what `events` add. A call's replies stand directly behind it.
+
+    What somebody said while the model was answering comes behind that answer and its replies: it is news still.
+    """
     folded = list(messages)
-    due = _unanswered(folded)
-    held: list[Message] = []
+    unheard: list[Event] = []
     for event in events:
         match event.type:
             case EventType.LLM_CALLED:
+                heard_seq = event.payload["heardSeq"]
+                folded += [_user_turn(said.payload) for said in unheard if said.seq <= heard_seq]
+                unheard = [said for said in unheard if said.seq > heard_seq]
                 folded.append(_assistant_turn(event.payload))
-                due = {call["id"] for call in event.payload.get("toolCalls", [])}
             case EventType.TOOL_RESULT:
                 folded.append(_tool_reply(event.payload))
-                due.discard(event.payload["tool_call_id"])
             case EventType.USER_INJECTED:
-                held.append({"role": "user", "content": event.payload["message"]})
-        if not due:
-            folded += held
-            held = []
-    return folded
+                unheard.append(event)
+    return folded + [_user_turn(said.payload) for said in unheard]
 
 
-def _unanswered(messages: list[Message]) -> set[str]:
-    """The tool calls of the last assistant turn that have no reply yet."""
-    for position in range(len(messages) - 1, -1, -1):
-        if messages[position]["role"] == "assistant":
-            calls = {call["id"] for call in messages[position].get("tool_calls", [])}
-            return calls - {message.get("tool_call_id") for message in messages[position + 1 :]}
-    return set()
+def _user_turn(payload: dict[str, Any]) -> Message:
+    return {"role": "user", "content": payload["message"]}
 
 
 def _assistant_turn(payload: dict[str, Any]) -> Message:
     turn: Message = {"role": "assistant", "content": payload["text"]}
     if calls := payload.get("toolCalls"):
         turn["tool_calls"] = [
-            {"id": call["id"], "type": "function", "function": {"name": call["name"], "arguments": call["arguments"]}} for call in calls
+            {"id": call["id"], "type": "function", "function": {"name": call["name"], "arguments": call["arguments"]}}
+            for call in calls
         ]
     return turn
 

@@ -54,17 +54,12 @@ def execute(org: Organization, claim: Claim, hold: Hold) -> None:
     Nothing is raised for the ways a run can end. A lost database connection rises: the lease will expire and
     another worker goes on from the last commit.
     """
-    run = Run.objects.select_related("session", "user", "project").filter(pk=claim.run_id).first()
-    if run is None or run.is_final:
-        return
-    work = Work(run=run, scope=_scope_of(org, run), stop=hold.stop)
     try:
-        _begin(work, claim)
-        _advance(work, hold)
+        work = _begin(org, claim, stop=hold.stop)
+        if work is not None:
+            _advance(work, hold)
     except StaleAttempt:
-        logger.info("run went on without this worker", run=run.pk, attempt=run.attempt)
-    except Stopped:
-        _obey(work)
+        logger.info("run went on without this worker", run=claim.run_id, attempt=claim.attempt)
 
 
 def give_up(org: Organization, claim: Claim) -> None:
@@ -92,9 +87,22 @@ def fail(work: Work, failure: Fail) -> None:
         tickets.close(work.run)
 
 
-def _begin(work: Work, claim: Claim) -> None:
-    """Raise the fencing number, which shuts out every earlier attempt, and say that work begins or goes on."""
-    run = work.run
+@transaction.atomic
+def _begin(org: Organization, claim: Claim, *, stop: Stop) -> Work | None:
+    """Raise the fencing number, which shuts out every earlier attempt, and say that work begins or goes on.
+
+    The run is read under the lock under which it is fenced, so nothing that an earlier attempt wrote is missed.
+    Returns None for a run that has ended or is gone.
+    """
+    run = (
+        Run.objects.select_for_update(of=("self",))
+        .select_related("session", "user", "project")
+        .filter(pk=claim.run_id)
+        .first()
+    )
+    if run is None or run.is_final:
+        return None
+    work = Work(run=run, scope=_scope_of(org, run), stop=stop)
     work.load()
     if run.last_seq == 0 or run.step == 0:
         drafts = [Draft(EventType.RUN_STARTED, {"input": run.input, "config": _public_config(run)}, step=0)]
@@ -103,12 +111,18 @@ def _begin(work: Work, claim: Claim) -> None:
             drafts.append(Draft(EventType.STEP_STARTED, {"stepNumber": 1}, step=1))
     else:
         unsettled = run.effects.exclude(status="done").count()
-        payload = {"checkpoint_step_id": f"step_{run.step - 1:04d}", "orphaned_tool_calls": unsettled, "losses": claim.losses}
+        payload = {
+            "checkpoint_step_id": f"step_{run.step - 1:04d}",
+            "orphaned_tool_calls": unsettled,
+            "losses": claim.losses,
+        }
         drafts, changes = [Draft(EventType.RUN_RESUMED, payload)], {}
-    with transaction.atomic():
-        work.record(*drafts, fence=Q(attempt__lt=claim.attempt), attempt=claim.attempt, status=Run.Status.RUNNING, **changes)
-        if claim.losses:
-            _note_losses(run, claim)
+    work.record(
+        *drafts, fence=Q(attempt__lt=claim.attempt), attempt=claim.attempt, status=Run.Status.RUNNING, **changes
+    )
+    if claim.losses:
+        _note_losses(run, claim)
+    return work
 
 
 def _note_losses(run: Run, claim: Claim) -> None:
@@ -118,10 +132,18 @@ def _note_losses(run: Run, claim: Claim) -> None:
 
 
 def _advance(work: Work, hold: Hold) -> None:
-    """Take step after step. The loop asks, and matches on what comes of it."""
+    """Work until the run ends, waits, has to stop, or is to be handed back."""
     if refusal := limits.before_work(work, losses=_losses(work)):
         fail(work, refusal)
         return
+    try:
+        _take_steps(work, hold)
+    except Stopped:
+        _obey(work)
+
+
+def _take_steps(work: Work, hold: Hold) -> None:
+    """Take step after step. The loop asks, and matches on what comes of it."""
     while not hold.is_draining():
         match _step(work):
             case Finish(answer):
@@ -178,21 +200,24 @@ def _use_tools(work: Work, answer: Answer, *, is_new: bool) -> Wait | None:
     return None
 
 
-def _carry_out(work: Work, rounds: list[list[Planned]], results: list[Result], *, first_is_claimed: bool) -> list[Result] | Wait:
-    """Run the rounds; return the results that aren't stored yet.
+def _carry_out(
+    work: Work, rounds: list[list[Planned]], known: list[Result], *, first_is_claimed: bool
+) -> list[Result] | Wait:
+    """Run the rounds; return the results that aren't stored yet, the `known` ones among them.
 
     Before and after a call that can't be repeated, what is known is stored: a crash then leaves one call in doubt, not several.
     """
-    unstored = list(results)
+    unstored = list(known)
     for number, calls in enumerate(rounds):
         neighbours = [*calls, *(rounds[number - 1] if number else [])]
         if any(effects.is_unsure(one) for one in neighbours) and not (number == 0 and first_is_claimed):
             _record_progress(work, unstored, starting=calls)
             unstored = []
-        for result in batch.carry_out(calls, context=work.context, stop=work.stop):
-            if result.in_doubt:
-                return _doubt(next(one for one in calls if one.call.id == result.call.id))
-            unstored.append(result)
+        results = list(batch.carry_out(calls, context=work.context, stop=work.stop))
+        unstored += [result for result in results if not result.in_doubt]
+        if doubtful := [result.call.id for result in results if result.in_doubt]:
+            _record_progress(work, unstored, starting=[])
+            return _doubt(next(one for one in calls if one.call.id == doubtful[0]))
     return unstored
 
 
@@ -200,7 +225,7 @@ def _record_answer(work: Work, answer: Answer, planned: list[Planned], refused: 
     """Transaction 1: the answer is stored, and every effect claimed, before anything acts on it."""
     run = work.run
     drafts = [
-        plan.llm_called(run, answer, duration_ms=work.answered_in_ms),
+        plan.llm_called(run, answer, duration_ms=work.answered_in_ms, heard_seq=work.heard_seq),
         plan.batch_started(run, answer.tool_calls, planned),
         *plan.call_drafts(answer.tool_calls, planned, refused),
     ]
@@ -229,7 +254,12 @@ def _finish_step(work: Work, answer: Answer, results: list[Result]) -> None:
         *_next_step(run),
     ]
     with transaction.atomic():
-        events = work.record(*drafts, step=run.step + 1, tool_call_count=run.tool_call_count + len(answer.tool_calls), active_ms=work.active_ms())
+        events = work.record(
+            *drafts,
+            step=run.step + 1,
+            tool_call_count=run.tool_call_count + len(answer.tool_calls),
+            active_ms=work.active_ms(),
+        )
         effects.settle(run, results)
         work.checkpoint(events)
 
@@ -237,7 +267,7 @@ def _finish_step(work: Work, answer: Answer, results: list[Result]) -> None:
 def _finish(work: Work, answer: Answer) -> bool:
     """Store the final answer and end the run; unless somebody spoke meanwhile: then go on, and return False."""
     run = work.run
-    called = plan.llm_called(run, answer, duration_ms=work.answered_in_ms)
+    called = plan.llm_called(run, answer, duration_ms=work.answered_in_ms, heard_seq=work.heard_seq)
     with transaction.atomic():
         if work.has_news():
             drafts = [called, _step_completed(work, "continue"), *_next_step(run)]
@@ -255,17 +285,26 @@ def _finish(work: Work, answer: Answer) -> bool:
 
 
 def _step_completed(work: Work, result_type: str) -> Draft:
-    return Draft(EventType.STEP_COMPLETED, {"stepNumber": work.run.step, "resultType": result_type, "duration_ms": work.step_ms()})
+    return Draft(
+        EventType.STEP_COMPLETED,
+        {"stepNumber": work.run.step, "resultType": result_type, "duration_ms": work.step_ms()},
+    )
 
 
 def _next_step(run: Run) -> list[Draft]:
     """The start of the next step, unless the run may have no more."""
     number = run.step + 1
-    return [Draft(EventType.STEP_STARTED, {"stepNumber": number}, step=number)] if number <= run.config["max_steps"] else []
+    return (
+        [Draft(EventType.STEP_STARTED, {"stepNumber": number}, step=number)]
+        if number <= run.config["max_steps"]
+        else []
+    )
 
 
 def _doubt(one: Planned) -> Wait:
-    return Wait("effect_in_doubt", f"Nobody can tell whether {one.tool.name} took effect; a person has to decide", one.call.id)
+    return Wait(
+        "effect_in_doubt", f"Nobody can tell whether {one.tool.name} took effect; a person has to decide", one.call.id
+    )
 
 
 def _wait(work: Work, wait: Wait) -> None:
@@ -282,10 +321,7 @@ def _obey(work: Work) -> None:
     match work.stop.reason:
         case "timeout":
             seconds = work.run.config["timeout_ms"] / 1000
-            try:
-                fail(work, Fail("RUN_TIMEOUT", f"Run took longer than {seconds:g} s"))
-            except StaleAttempt:
-                logger.info("run ended before its timeout was written", run=work.run.pk)
+            fail(work, Fail("RUN_TIMEOUT", f"Run took longer than {seconds:g} s"))
         case "shutdown":
             tickets.release(work.run)
 
@@ -293,16 +329,30 @@ def _obey(work: Work) -> None:
 def _scope_of(org: Organization, run: Run) -> Scope:
     """Return in whose name the run acts. Somebody who has left keeps a name, but no rights (see `limits`)."""
     membership = Membership.objects.filter(organization=org, user=run.user, user__is_active=True).first()
-    return Scope(org=org, user=run.user, role=Role(membership.role) if membership else Role.VIEWER, project=run.project, via="run")
+    return Scope(
+        org=org,
+        user=run.user,
+        role=Role(membership.role) if membership else Role.VIEWER,
+        project=run.project,
+        via="run",
+    )
 
 
 def _losses(work: Work) -> int:
-    return Ticket.objects.filter(run_id=work.run.pk, organization=work.scope.org).values_list("losses", flat=True).first() or 0
+    return (
+        Ticket.objects.filter(run_id=work.run.pk, organization=work.scope.org).values_list("losses", flat=True).first()
+        or 0
+    )
 
 
 def _public_config(run: Run) -> dict[str, Any]:
     model = run.config["model"]
-    return {"provider": model["provider"], "model": model["model"], "max_steps": run.config["max_steps"], "timeout_ms": run.config["timeout_ms"]}
+    return {
+        "provider": model["provider"],
+        "model": model["model"],
+        "max_steps": run.config["max_steps"],
+        "timeout_ms": run.config["timeout_ms"],
+    }
 
 
 def _duration_ms(run: Run) -> int | None:

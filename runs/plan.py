@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
 from runs.batch import Planned, Result, strategy
 from runs.events import Draft, EventType
+from runs.llm.tool_calls import parse_arguments
 from runs.llm.types import Answer, ToolCall, Usage
 from runs.models import Event, Run
 from runs.tools.policy import decide
@@ -47,8 +47,11 @@ def _judge(call: ToolCall, offered: Sequence[str]) -> Planned | Result:
     return Planned(call, tool, decision.rule)
 
 
-def llm_called(run: Run, answer: Answer, *, duration_ms: int) -> Draft:
-    """The event that stores an answer whole: what a resumed run acts on instead of asking again."""
+def llm_called(run: Run, answer: Answer, *, duration_ms: int, heard_seq: int) -> Draft:
+    """The event that stores an answer whole: what a resumed run acts on instead of asking again.
+
+    `heard_seq` is the last event that the model knew of: what was said later, it has yet to answer.
+    """
     usage = answer.usage
     payload: dict[str, Any] = {
         "stepNumber": run.step,
@@ -62,9 +65,13 @@ def llm_called(run: Run, answer: Answer, *, duration_ms: int) -> Draft:
         "finishReason": answer.finish_reason,
         "truncated": answer.truncated,
         "text": answer.text,
+        "heardSeq": heard_seq,
     }
     if answer.tool_calls:
-        payload["toolCalls"] = [{"id": call.id, "name": call.name, "arguments": call.raw} | ({"error": call.error} if call.error else {}) for call in answer.tool_calls]
+        payload["toolCalls"] = [
+            {"id": call.id, "name": call.name, "arguments": call.raw} | ({"error": call.error} if call.error else {})
+            for call in answer.tool_calls
+        ]
     return Draft(EventType.LLM_CALLED, payload)
 
 
@@ -75,7 +82,12 @@ def answer_of(event: Event) -> Answer:
     return Answer(
         text=payload["text"],
         tool_calls=tuple(_call_of(stored) for stored in payload.get("toolCalls", [])),
-        usage=Usage(payload["promptTokens"], payload["completionTokens"], Decimal(cost) if cost is not None else None, payload["cachedTokens"]),
+        usage=Usage(
+            payload["promptTokens"],
+            payload["completionTokens"],
+            Decimal(cost) if cost is not None else None,
+            payload["cachedTokens"],
+        ),
         model=payload["model"],
         finish_reason=payload["finishReason"],
         truncated=payload["truncated"],
@@ -83,8 +95,9 @@ def answer_of(event: Event) -> Answer:
 
 
 def _call_of(stored: dict[str, Any]) -> ToolCall:
-    error = stored.get("error", "")
-    arguments = None if error else json.loads(stored["arguments"] or "{}")
+    arguments, error = parse_arguments(stored["arguments"])
+    if told := stored.get("error"):
+        arguments, error = None, told
     return ToolCall(stored["id"], stored["name"], arguments, stored["arguments"], error)
 
 
@@ -99,7 +112,10 @@ def usage_changes(run: Run, answer: Answer) -> dict[str, Any]:
 
 def batch_started(run: Run, calls: Sequence[ToolCall], planned: Sequence[Planned]) -> Draft:
     """The tool calls of a step begin. The batch is named by its step: there is one in each."""
-    return Draft(EventType.TOOL_BATCH_STARTED, {"batch_id": f"batch_{run.step:04d}", "tool_count": len(calls), "strategy": strategy(planned)})
+    return Draft(
+        EventType.TOOL_BATCH_STARTED,
+        {"batch_id": f"batch_{run.step:04d}", "tool_count": len(calls), "strategy": strategy(planned)},
+    )
 
 
 def batch_completed(run: Run, outcomes: Sequence[bool], *, duration_ms: int) -> Draft:
@@ -122,10 +138,16 @@ def call_drafts(calls: Sequence[ToolCall], planned: Sequence[Planned], refused: 
 
 
 def _call_draft(call: ToolCall, allowed: tuple[str, Any] | None, refusal: Result | None) -> Draft:
-    payload: dict[str, Any] = {"toolName": call.name, "tool_call_id": call.id, "args": call.arguments if call.arguments is not None else call.raw}
+    payload: dict[str, Any] = {
+        "toolName": call.name,
+        "tool_call_id": call.id,
+        "args": call.arguments if call.arguments is not None else call.raw,
+    }
     if refusal is not None and refusal.code == "BLOCKED":
         tool = tools().get(call.name)
-        return Draft(EventType.TOOL_BLOCKED, payload | {"reason": refusal.error, "risk_level": tool.risk if tool else None})
+        return Draft(
+            EventType.TOOL_BLOCKED, payload | {"reason": refusal.error, "risk_level": tool.risk if tool else None}
+        )
     if allowed is not None:
         rule, tool = allowed
         payload |= {"rule": rule, "risk_level": tool.risk, "recovery": tool.recovery}
@@ -135,4 +157,7 @@ def _call_draft(call: ToolCall, allowed: tuple[str, Any] | None, refusal: Result
 def result_drafts(results: Sequence[Result], *, order: Sequence[ToolCall] = ()) -> list[Draft]:
     """One `tool.result` for each result, in the order of the calls where it is given."""
     places = {call.id: place for place, call in enumerate(order)}
-    return [Draft(EventType.TOOL_RESULT, result.payload()) for result in sorted(results, key=lambda result: places.get(result.call.id, 0))]
+    return [
+        Draft(EventType.TOOL_RESULT, result.payload())
+        for result in sorted(results, key=lambda result: places.get(result.call.id, 0))
+    ]

@@ -32,6 +32,7 @@ class Work:
     known_seq: int = 0
     begun: float = field(default_factory=time.monotonic)
     step_begun: float = field(default_factory=time.monotonic)
+    heard_seq: int = 0  # what the model knew when it was last asked
     answered_in_ms: int = 0
 
     def __post_init__(self) -> None:
@@ -94,7 +95,8 @@ class Work:
         self.step_begun = time.monotonic()
 
     def conversation(self) -> list[conversation.Message]:
-        """Return what the model is to hear now."""
+        """Return what the model is to hear now, and remember up to where that goes."""
+        self.heard_seq = self.known_seq
         return conversation.fold(self.messages, self.step_events)
 
     def answer_event(self) -> Event | None:
