@@ -98,7 +98,12 @@ def inject_message(scope: Scope, run_id: str, *, message: str) -> Run:
     run = _lock(scope, run_id)
     if run.status not in {Run.Status.RUNNING, Run.Status.WAITING}:
         raise OpenInternError("RUN_NOT_INJECTABLE", f"Run is {run.status}")
-    log.append(run, Draft(EventType.USER_INJECTED, {"message": message, "role": "user", "from": scope.user.username}, agent_id="user"))
+    log.append(
+        run,
+        Draft(
+            EventType.USER_INJECTED, {"message": message, "role": "user", "from": scope.user.username}, agent_id="user"
+        ),
+    )
     audit.record_for(scope, "run.inject", object_id=run.pk)
     return run
 
@@ -133,7 +138,10 @@ def _check_text(field: str, text: str) -> None:
 def _open_session(scope: Scope, key: str, *, title: str, at: datetime) -> Session:
     """Return the conversation of that key, begun now if it is new, and brought to the top of the sidebar."""
     session, created = Session.objects.get_or_create(
-        user=scope.user, project=scope.project, key=key, defaults={"title": shorten(" ".join(title.split()), 80), "active_at": at}
+        user=scope.user,
+        project=scope.project,
+        key=key,
+        defaults={"title": shorten(" ".join(title.split()), 80), "active_at": at},
     )
     if not created:
         Session.objects.filter(pk=session.pk).update(active_at=at, is_archived=False)

@@ -50,7 +50,9 @@ class Session(models.Model):
     class Meta:
         verbose_name = _("session")
         verbose_name_plural = _("sessions")
-        constraints = [models.UniqueConstraint(fields=["user", "project", "key"], nulls_distinct=False, name="runs_session_key")]
+        constraints = [
+            models.UniqueConstraint(fields=["user", "project", "key"], nulls_distinct=False, name="runs_session_key")
+        ]
         # the sidebar: one person's conversations, the latest first
         indexes = [models.Index(fields=["user", "-active_at"], name="runs_session_recent")]
 
@@ -126,7 +128,9 @@ class Run(models.Model):
     prompt_tokens = models.PositiveBigIntegerField(_("prompt tokens"), default=0)
     completion_tokens = models.PositiveBigIntegerField(_("completion tokens"), default=0)
     cost = models.DecimalField(_("cost (USD)"), max_digits=14, decimal_places=6, default=Decimal(0))
-    active_ms = models.PositiveBigIntegerField(default=0, help_text="time spent working, waiting excluded; the run's timeout counts this")
+    active_ms = models.PositiveBigIntegerField(
+        default=0, help_text="time spent working, waiting excluded; the run's timeout counts this"
+    )
 
     created_at = models.DateTimeField(_("created"), db_default=Now(), editable=False)
     started_at = models.DateTimeField(_("started"), null=True)
@@ -145,12 +149,17 @@ class Run(models.Model):
             # a conversation, and what a new run in it remembers
             models.Index(fields=["session", "-created_at"], name="runs_run_of_session"),
             # what is going on now
-            models.Index(fields=["status"], condition=models.Q(status__in=["pending", "running", "waiting"]), name="runs_run_unfinished"),
+            models.Index(
+                fields=["status"],
+                condition=models.Q(status__in=["pending", "running", "waiting"]),
+                name="runs_run_unfinished",
+            ),
         ]
         constraints = [
             models.CheckConstraint(
                 name="runs_run_end_is_whole",
-                condition=models.Q(status__in=["completed", "failed", "cancelled"], ended_at__isnull=False) | models.Q(status__in=["pending", "running", "waiting"], ended_at__isnull=True),
+                condition=models.Q(status__in=["completed", "failed", "cancelled"], ended_at__isnull=False)
+                | models.Q(status__in=["pending", "running", "waiting"], ended_at__isnull=True),
             ),
         ]
 

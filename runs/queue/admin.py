@@ -21,7 +21,16 @@ class ReadOnlyForStaff(ModelAdmin[Any]):
 
 
 class TicketForStaff(ReadOnlyForStaff):
-    list_display = ["run_id", "organization", "model", "attempt", "losses", "available_at", "leased_by", "lease_expires_at"]
+    list_display = [
+        "run_id",
+        "organization",
+        "model",
+        "attempt",
+        "losses",
+        "available_at",
+        "leased_by",
+        "lease_expires_at",
+    ]
     list_filter = ["organization"]
     list_select_related = ["organization"]
 

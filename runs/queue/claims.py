@@ -1,7 +1,7 @@
 """Which run is next: one statement decides.
 
 An organisation's turn comes by how few runs it has going, then by how long ago it was served: opening more
-sessions buys nothing. Within it the oldest ticket whose lane is free is next, under the caps per organisation and
+sessions buys nothing. One whose schema isn't up to date waits until it is. Within an organisation the oldest ticket whose lane is free is next, under the caps per organisation and
 per model. Claims are serialised by an advisory lock for the millisecond they take, which makes the caps exact.
 """
 
@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.db import connection, transaction
 
+from openintern.tenancy import schemas
+
 LEASE_SECONDS = 10
 #: A run whose workers die this often without getting on is given up.
 MAX_LOSSES = 3
@@ -20,7 +22,7 @@ _CLAIM_LOCK = 0x6F69_0001  # any number that nobody else uses
 _CLAIMABLE = """
     SELECT candidate.id, turn.organization_id
     FROM queue_turn AS turn
-    JOIN tenancy_organization AS org ON org.id = turn.organization_id AND org.is_active
+    JOIN tenancy_organization AS org ON org.id = turn.organization_id AND org.is_active AND org.migrated_to = %(fingerprint)s
     CROSS JOIN LATERAL (
         SELECT count(*) AS running FROM queue_ticket AS leased
         WHERE leased.organization_id = org.id AND leased.lease_expires_at >= clock_timestamp()
@@ -75,7 +77,15 @@ def claim(owner: str) -> Claim | None:
     """Claim the next run for `owner`, or return None if there is nothing to do. Commits."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_CLAIM_LOCK])
-        cursor.execute(_CLAIM, {"owner": owner, "lease": LEASE_SECONDS, "full_models": _full_models()})
+        cursor.execute(
+            _CLAIM,
+            {
+                "owner": owner,
+                "lease": LEASE_SECONDS,
+                "full_models": _full_models(),
+                "fingerprint": schemas.fingerprint(),
+            },
+        )
         row = cursor.fetchone()
     return Claim(*row) if row else None
 

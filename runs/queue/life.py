@@ -44,7 +44,9 @@ class Life:
         while True:
             try:
                 with psycopg.connect(**own_connection_parameters(), autocommit=True) as own:
-                    own.execute("DELETE FROM public.queue_cluster WHERE seen_at < now() - %s::interval", [_FORGET_AFTER])
+                    own.execute(
+                        "DELETE FROM public.queue_cluster WHERE seen_at < now() - %s::interval", [_FORGET_AFTER]
+                    )
                     while True:
                         own.execute(_BEAT, self._row)
                         self.pause(BEAT_SECONDS)

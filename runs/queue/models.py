@@ -47,7 +47,11 @@ class Ticket(models.Model):
             # whether an older ticket of the same lane is in the way
             models.Index(fields=["organization", "session_id", "id"], name="queue_ticket_lane"),
             # how many an organisation or a model has running
-            models.Index(fields=["organization", "model"], condition=models.Q(lease_expires_at__isnull=False), name="queue_ticket_leased"),
+            models.Index(
+                fields=["organization", "model"],
+                condition=models.Q(lease_expires_at__isnull=False),
+                name="queue_ticket_leased",
+            ),
         ]
 
     def __str__(self) -> str:

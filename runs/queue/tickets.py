@@ -27,7 +27,13 @@ def enqueue(run: Run) -> None:
     """Give a new run its ticket, at the end of its lane."""
     org = _org()
     Turn.objects.bulk_create([Turn(organization=org)], ignore_conflicts=True)
-    Ticket.objects.create(organization=org, session_id=run.session_id, run_id=run.pk, model=run.config["model"]["model"][:200], attempt=run.attempt)
+    Ticket.objects.create(
+        organization=org,
+        session_id=run.session_id,
+        run_id=run.pk,
+        model=run.config["model"]["model"][:200],
+        attempt=run.attempt,
+    )
     notify(WORK, run.pk)
 
 
@@ -52,6 +58,12 @@ def release(run: Run) -> None:
     """Hand a run back: any worker may claim it at once. Does nothing if another holds it by now."""
     _of(run).filter(attempt=run.attempt).update(available_at=Now(), leased_by="", lease_expires_at=None)
     notify(WORK, run.pk)
+
+
+def abandon(ticket_id: int, *, attempt: int) -> None:
+    """End a lease before its time, counted as a loss: its holder can't tell what has been written. Works in any scope."""
+    Ticket.objects.filter(pk=ticket_id, attempt=attempt, lease_expires_at__gt=Now()).update(lease_expires_at=Now())
+    notify(WORK, str(ticket_id))
 
 
 def requeue(run: Run) -> None:

@@ -34,7 +34,7 @@ def work_off() -> int:
         while not (shutdown is not None and shutdown.is_set()) and work_once(_pulse()):
             worked += 1
     except (OperationalError, InterfaceError):
-        logger.warning("database lost; the run at hand goes on when its lease has expired", exc_info=True)
+        logger.warning("database lost", exc_info=True)
         connection.close()
     return worked
 
@@ -52,14 +52,17 @@ def work_once(pulse: Pulse) -> bool:
 
 
 def _work(claim: Claim, org: Organization, pulse: Pulse) -> None:
-    """Hold the lease for as long as the engine works. A lost database rises; the lease then tells what to do."""
+    """Hold the lease for as long as the engine works. Where the database stays lost, the lease runs out by itself."""
     stop = Stop()
     with org_scope(org):
         pulse.hold(Held(claim, org.schema_name, stop, deadline=_deadline(claim), renewed_at=time.monotonic()))
         try:
             execute(org, claim, Hold(stop, pulse.is_draining))
         except (OperationalError, InterfaceError):
-            raise
+            logger.warning("database lost; whoever claims the run next goes on from the last commit", exc_info=True)
+            connection.close()
+            tickets.abandon(claim.ticket_id, attempt=claim.attempt)
+            return
         except Exception:  # the outermost edge of a run: a bug ends this run, not the worker
             logger.exception("run failed with a bug")
             give_up(org, claim)

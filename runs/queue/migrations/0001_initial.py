@@ -6,46 +6,49 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Cluster',
+            name="Cluster",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, primary_key=True, serialize=False)),
-                ('host', models.CharField(max_length=255)),
-                ('pid', models.PositiveIntegerField()),
-                ('workers', models.PositiveSmallIntegerField()),
-                ('started_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('seen_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("id", models.UUIDField(default=uuid.uuid4, primary_key=True, serialize=False)),
+                ("host", models.CharField(max_length=255)),
+                ("pid", models.PositiveIntegerField()),
+                ("workers", models.PositiveSmallIntegerField()),
+                ("started_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("seen_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
             ],
             options={
-                'verbose_name': 'cluster',
-                'verbose_name_plural': 'clusters',
+                "verbose_name": "cluster",
+                "verbose_name_plural": "clusters",
             },
         ),
         migrations.CreateModel(
-            name='Ticket',
+            name="Ticket",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('session_id', models.BigIntegerField()),
-                ('run_id', models.CharField(max_length=40)),
-                ('model', models.CharField(max_length=200)),
-                ('attempt', models.PositiveIntegerField(default=0)),
-                ('losses', models.PositiveSmallIntegerField(default=0, help_text='leases that expired since the run last got on')),
-                ('step_at_claim', models.PositiveIntegerField(default=0)),
-                ('available_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), null=True)),
-                ('leased_by', models.CharField(blank=True, max_length=100)),
-                ('lease_expires_at', models.DateTimeField(null=True)),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("session_id", models.BigIntegerField()),
+                ("run_id", models.CharField(max_length=40)),
+                ("model", models.CharField(max_length=200)),
+                ("attempt", models.PositiveIntegerField(default=0)),
+                (
+                    "losses",
+                    models.PositiveSmallIntegerField(
+                        default=0, help_text="leases that expired since the run last got on"
+                    ),
+                ),
+                ("step_at_claim", models.PositiveIntegerField(default=0)),
+                ("available_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), null=True)),
+                ("leased_by", models.CharField(blank=True, max_length=100)),
+                ("lease_expires_at", models.DateTimeField(null=True)),
+                ("created_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
             ],
             options={
-                'verbose_name': 'ticket',
-                'verbose_name_plural': 'tickets',
+                "verbose_name": "ticket",
+                "verbose_name_plural": "tickets",
             },
         ),
     ]

@@ -6,41 +6,55 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('queue', '0001_initial'),
-        ('tenancy', '0001_initial'),
+        ("queue", "0001_initial"),
+        ("tenancy", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Turn',
+            name="Turn",
             fields=[
-                ('organization', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='+', serialize=False, to='tenancy.organization')),
-                ('served_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                (
+                    "organization",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="+",
+                        serialize=False,
+                        to="tenancy.organization",
+                    ),
+                ),
+                ("served_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
             ],
         ),
         migrations.AddField(
-            model_name='ticket',
-            name='organization',
-            field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='tenancy.organization'),
+            model_name="ticket",
+            name="organization",
+            field=models.ForeignKey(
+                db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name="+", to="tenancy.organization"
+            ),
         ),
         migrations.AddIndex(
-            model_name='ticket',
-            index=models.Index(fields=['organization', 'id'], name='queue_ticket_order'),
+            model_name="ticket",
+            index=models.Index(fields=["organization", "id"], name="queue_ticket_order"),
         ),
         migrations.AddIndex(
-            model_name='ticket',
-            index=models.Index(fields=['organization', 'session_id', 'id'], name='queue_ticket_lane'),
+            model_name="ticket",
+            index=models.Index(fields=["organization", "session_id", "id"], name="queue_ticket_lane"),
         ),
         migrations.AddIndex(
-            model_name='ticket',
-            index=models.Index(condition=models.Q(('lease_expires_at__isnull', False)), fields=['organization', 'model'], name='queue_ticket_leased'),
+            model_name="ticket",
+            index=models.Index(
+                condition=models.Q(("lease_expires_at__isnull", False)),
+                fields=["organization", "model"],
+                name="queue_ticket_leased",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='ticket',
-            constraint=models.UniqueConstraint(fields=('organization', 'run_id'), name='queue_ticket_run'),
+            model_name="ticket",
+            constraint=models.UniqueConstraint(fields=("organization", "run_id"), name="queue_ticket_run"),
         ),
     ]
