@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
+
+from django.urls import URLPattern, URLResolver
 
 View = TypeVar("View", bound=Callable[..., Any] | type)
 
@@ -23,6 +25,12 @@ class Access:
         actions = self.actions or {}
         return actions.get("GET" if method in {"HEAD", "OPTIONS"} else method, "")
 
+    @property
+    def methods(self) -> str:
+        """The methods that the view answers, as an `Allow` header names them."""
+        read = ("HEAD", "OPTIONS") if "GET" in (self.actions or {}) else ()
+        return ", ".join((*(self.actions or {}), *read))
+
 
 def access(resource: str, **actions: str) -> Callable[[View], View]:
     """Declare a view's access: `@access("run", GET="read", POST="create")`."""
@@ -37,6 +45,15 @@ def public(view: View) -> View:
 def platform(view: View) -> View:
     """Declare that a view is for the platform's staff alone."""
     return _declare(Access(is_platform=True))(view)
+
+
+def declare_all(patterns: Iterable[URLPattern | URLResolver], declared: Access) -> None:
+    """Declare the access of every view below `patterns` that says nothing itself, as an admin site's don't."""
+    for pattern in patterns:
+        if isinstance(pattern, URLResolver):
+            declare_all(pattern.url_patterns, declared)
+        elif access_of(pattern.callback) is None:
+            pattern.callback.access = declared  # type: ignore[attr-defined]
 
 
 def _declare(declared: Access) -> Callable[[View], View]:

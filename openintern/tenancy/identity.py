@@ -6,15 +6,17 @@ One rule where both come: an `Authorization` header decides, the cookie beside i
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
-from contextlib import nullcontext
-from typing import Any, cast
+from contextlib import ExitStack
+from typing import Any, NoReturn, cast
 
 from django.contrib.auth import get_user
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import RequestDataTooBig
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
@@ -27,6 +29,9 @@ from openintern.tenancy.models import ApiKey, Membership, Organization, User
 from openintern.tenancy.policy import allows, key_allows
 from openintern.tenancy.roles import Role
 from openintern.tenancy.scope import Scope, org_scope
+from openintern.text import is_storable
+
+logger = logging.getLogger(__name__)
 
 CURRENT_ORG = "organization"  # the session's key for the organisation somebody chose last
 
@@ -36,6 +41,7 @@ class ScopedRequest(HttpRequest):
 
     asker: Scope | None
     api_key: ApiKey | None
+    doors: ExitStack  # what the request has entered, and will leave when it is answered
 
 
 class IdentityMiddleware(AuthenticationMiddleware):
@@ -49,23 +55,34 @@ class IdentityMiddleware(AuthenticationMiddleware):
         scoped.user = AnonymousUser()
         try:
             _settle(scoped)
-            entered = org_scope(scoped.asker.org) if scoped.asker else nullcontext()
-            with entered:
+            with ExitStack() as scoped.doors:
                 return cast(Callable[[HttpRequest], HttpResponse], self.get_response)(request)
         except OpenInternError as error:
             return refusal(request, error)
         except RequestDataTooBig:
             return refusal(request, OpenInternError("TOO_LARGE", "The request's body is too large"))
+        except (OperationalError, InterfaceError):
+            logger.exception("The database can't be asked")
+            return refusal(request, OpenInternError("UNAVAILABLE", "The database can't be reached"))
 
-    def process_view(self, request: HttpRequest, view: Callable[..., Any], args: Any, kwargs: Any) -> HttpResponse | None:
-        """Let the view answer, or answer in its place."""
-        declared = access_of(view)
-        if declared is None:
-            return refusal(request, OpenInternError("FORBIDDEN", "Nobody may use this page"))
+    def process_view(
+        self, request: HttpRequest, view: Callable[..., Any], args: Any, kwargs: Any
+    ) -> HttpResponse | None:
+        """Let the view answer inside its organisation, or answer in its place.
+
+        Public and platform pages belong to no organisation and are answered in `public`.
+        """
+        scoped, declared = cast(ScopedRequest, request), access_of(view)
         try:
-            return _check(cast(ScopedRequest, request), declared)
+            if declared is None:
+                raise OpenInternError("FORBIDDEN", "Nobody may use this page")
+            if (instead := _check(scoped, declared)) is not None:
+                return instead
+            if scoped.asker is not None and declared.resource:
+                scoped.doors.enter_context(org_scope(scoped.asker.org))
         except OpenInternError as error:
             return refusal(request, error)
+        return None
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """Answer a refusal that a page's view raised; everything else is a bug and rises."""
@@ -78,15 +95,23 @@ def _check(request: ScopedRequest, declared: Access) -> HttpResponse | None:
     if not request.user.is_authenticated:
         return _ask_to_sign_in(request)
     if declared.is_platform:
-        return _check_platform(request)
+        _check_platform(request)
+        return None
     if request.asker is None:
         raise OpenInternError("FORBIDDEN", "You belong to no organisation")
     action = declared.action(request.method or "")
     if not action:
-        return None  # the view itself answers 405
+        return _refuse_method(request, declared)
     if not may(request, declared.resource, action):
         _refuse(request, f"{declared.resource}.{action}")
     return None
+
+
+def _refuse_method(request: HttpRequest, declared: Access) -> HttpResponse:
+    """Answer here what no view has declared: a view of somebody else's might take any method for GET."""
+    response = refusal(request, OpenInternError("METHOD_NOT_ALLOWED", f"{request.method} is not possible here"))
+    response["Allow"] = declared.methods
+    return response
 
 
 def may(request: ScopedRequest, resource: str, action: str) -> bool:
@@ -99,23 +124,34 @@ def may(request: ScopedRequest, resource: str, action: str) -> bool:
 
 def _check_platform(request: ScopedRequest) -> None:
     if request.api_key is not None or not cast(User, request.user).is_superuser:
+        _record_refusal(
+            request, "platform.enter", object_id=request.path, org=request.asker.org if request.asker else None
+        )
         raise NotFound("Page")
 
 
 def _refuse(request: ScopedRequest, action: str) -> None:
-    scope = cast(Scope, request.asker)
-    audit.record(action, org=scope.org, actor=scope.user, via=scope.via, object_id=request.path, address=address_of(request), refused=True)
+    _record_refusal(request, action, object_id=request.path, org=cast(Scope, request.asker).org)
     raise OpenInternError("FORBIDDEN", "Your role doesn't allow this")
+
+
+def _record_refusal(request: ScopedRequest, action: str, *, object_id: str, org: Organization | None) -> None:
+    """Write down who was refused what, in their own organisation's audit: not in that of whose it is."""
+    via = request.api_key.prefix if request.api_key else "session"
+    actor = cast(User, request.user)
+    audit.record(action, org=org, actor=actor, via=via, object_id=object_id, address=address_of(request), refused=True)
 
 
 def _ask_to_sign_in(request: HttpRequest) -> HttpResponse:
     if wants_json(request):
-        return refusal(request, OpenInternError("UNAUTHENTICATED", "Sign in, or send an API key as 'Authorization: Bearer oi_…'"))
+        return refusal(
+            request, OpenInternError("UNAUTHENTICATED", "Sign in, or send an API key as 'Authorization: Bearer oi_…'")
+        )
     return redirect_to_login(request.get_full_path())
 
 
 def _settle(request: ScopedRequest) -> None:
-    """Set `user`, `api_key` and `scope`. Raises what the sender may know about a wrong claim."""
+    """Set `user`, `api_key` and `asker`. Raises what the sender may know about a wrong claim."""
     header = request.headers.get("Authorization", "")
     if header:
         membership = _membership_by_key(request, header)
@@ -138,20 +174,24 @@ def _membership_by_key(request: ScopedRequest, header: str) -> Membership | None
     request.api_key, request.user = key, key.user
     claimed = _claim(request, "org_id")
     if claimed and claimed != key.organization.slug:
-        raise NotFound("Organisation")
+        _deny_claim(request, "Organisation", claimed, org=key.organization)
     return membership
 
 
 def _membership_by_session(request: ScopedRequest) -> Membership | None:
     """The membership in the organisation that the request names, else the one chosen last, else the first."""
-    memberships = Membership.objects.select_related("organization", "user").filter(user=cast(User, request.user), organization__is_active=True)
+    memberships = Membership.objects.select_related("organization", "user").filter(
+        user=cast(User, request.user), organization__is_active=True
+    )
     if claimed := _claim(request, "org_id"):
         membership = memberships.filter(organization__slug=claimed).first()
         if membership is None:
-            raise NotFound("Organisation")
+            _deny_claim(request, "Organisation", claimed, org=None)
         return membership
     chosen = request.session.get(CURRENT_ORG)
-    return (memberships.filter(organization_id=chosen).first() if chosen else None) or memberships.order_by("pk").first()
+    return (memberships.filter(organization_id=chosen).first() if chosen else None) or memberships.order_by(
+        "pk"
+    ).first()
 
 
 def _membership(user: User, org: Organization) -> Membership | None:
@@ -168,7 +208,7 @@ def _narrow(request: ScopedRequest, membership: Membership) -> Scope:
         projects = org.projects.all() if role.includes(Role.ADMIN) else membership.projects.all()
         project = projects.filter(slug=slug).first()
         if project is None:
-            raise NotFound("Project")
+            _deny_claim(request, "Project", slug, org=org)
     via = request.api_key.prefix if request.api_key else "session"
     return Scope(org=org, user=membership.user, role=role, project=project, via=via)
 
@@ -181,12 +221,22 @@ def _acting_as(request: ScopedRequest, membership: Membership) -> Membership:
     trusted = request.api_key is not None and "act_as" in request.api_key.scopes
     named = _membership_by_name(membership.organization, claimed) if trusted else None
     if named is None:
-        raise NotFound("Person")
+        _deny_claim(request, "Person", claimed, org=membership.organization)
     return named
 
 
 def _membership_by_name(org: Organization, username: str) -> Membership | None:
-    return Membership.objects.select_related("organization", "user").filter(organization=org, user__username=username, user__is_active=True).first()
+    return (
+        Membership.objects.select_related("organization", "user")
+        .filter(organization=org, user__username=username, user__is_active=True)
+        .first()
+    )
+
+
+def _deny_claim(request: ScopedRequest, what: str, claimed: str, *, org: Organization | None) -> NoReturn:
+    """Say of what is out of sight the same as of what isn't there."""
+    _record_refusal(request, f"{what.lower()}.claim", object_id=claimed, org=org)
+    raise NotFound(what)
 
 
 def _claim(request: HttpRequest, name: str) -> str:
@@ -194,15 +244,16 @@ def _claim(request: HttpRequest, name: str) -> str:
 
     Raises SCOPE_CONFLICT where they disagree: guessing which one was meant would be a hole.
     """
-    values = {
-        value.strip()
-        for value in (request.headers.get("x-" + name.replace("_", "-")), _body_value(request, name), request.GET.get(name))
-        if isinstance(value, str) and value.strip()
-    }
+    said = [request.headers.get("x-" + name.replace("_", "-")), _body_value(request, name), *request.GET.getlist(name)]
+    if not all(value is None or isinstance(value, str) for value in said):
+        raise Invalid(name, "Must be a text")
+    values = {value.strip() for value in said if value and value.strip()}
     if len(values) > 1:
-        raise OpenInternError("SCOPE_CONFLICT", f"Header, body and query disagree about {name}", details={"field": name})
+        raise OpenInternError(
+            "SCOPE_CONFLICT", f"Header, body and query disagree about {name}", details={"field": name}
+        )
     claimed = values.pop() if values else ""
-    if "\x00" in claimed or len(claimed) > 150:
+    if len(claimed) > 150 or not is_storable(claimed):
         raise Invalid(name, "Not a valid identifier")
     return claimed
 
