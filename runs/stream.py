@@ -60,14 +60,17 @@ async def stream(request: ScopedRequest, run_id: str) -> HttpResponseBase:
 async def _answer(request: ScopedRequest, run_id: str) -> HttpResponseBase:
     if request.method != "GET":
         raise OpenInternError("METHOD_NOT_ALLOWED", "A stream can only be read: GET")
-    if request.asker is None:
+    credential = credential_of(request, at=timezone.now())
+    if credential is None:
         raise NotFound("Run")
-    channel = f"{request.asker.org.schema_name}:{run_id}"
+    channel = f"{credential.scope.org.schema_name}:{run_id}"
     try:
-        live = Stream(_hub, channel, subscriber=credential_of(request, at=timezone.now()), about={"runId": run_id})
+        live = Stream(_hub, channel, subscriber=credential, about={"runId": run_id})
         has_more = await live.open(_cursor(request))
     except Full as error:
-        raise OpenInternError("UNAVAILABLE", "Too many streams are open; try again", details={"retry_after": 5}) from error
+        raise OpenInternError(
+            "UNAVAILABLE", "Too many streams are open; try again", details={"retry_after": 5}
+        ) from error
     except Gone as error:
         raise NotFound("Run") from error
     if not has_more:
@@ -111,7 +114,10 @@ class EventTableStorage(StorageBase):  # type: ignore[misc]
         org, run_id = _parse(channel)
         with org_scope(org):
             run = _find(run_id)
-            return [LibraryEvent(channel, "run.event", frame, id=frame.seq) for frame in _frames(run, after=last_id, limit=limit)]
+            return [
+                LibraryEvent(channel, "run.event", frame, id=frame.seq)
+                for frame in _frames(run, after=last_id, limit=limit)
+            ]
 
     def get_current_id(self, channel: str) -> int:
         return RunSource().extent(channel)[0]
@@ -142,7 +148,7 @@ class RunSource:
         return {f"{schema}:{run_id}" for schema, runs in by_schema.items() for run_id in _moved_runs(schema, runs)}
 
     def readable(self, subscriber: Hashable, channels: Collection[str]) -> Collection[str]:
-        return readable(cast(Credential, subscriber), channels)
+        return readable(cast("Credential", subscriber), channels)
 
 
 _hub = Hub(notify_channel=CHANNEL, source=RunSource())
@@ -156,7 +162,10 @@ def readable(credential: Credential, channels: Collection[str]) -> set[str]:
     prefix = scope.org.schema_name + ":"
     run_ids = [channel.removeprefix(prefix) for channel in channels if channel.startswith(prefix)]
     with org_scope(scope.org):
-        return {prefix + run_id for run_id in Run.objects.for_scope(scope).filter(pk__in=run_ids).values_list("pk", flat=True)}
+        return {
+            prefix + run_id
+            for run_id in Run.objects.for_scope(scope).filter(pk__in=run_ids).values_list("pk", flat=True)
+        }
 
 
 def _moved_runs(schema: str, positions: Mapping[str, Position]) -> Collection[str]:
@@ -165,7 +174,10 @@ def _moved_runs(schema: str, positions: Mapping[str, Position]) -> Collection[st
             rows = Run.objects.filter(pk__in=positions).values_list(
                 "pk", "last_seq", "live_text__attempt", "live_text__step", Length("live_text__text")
             )
-            now = {pk: Position(seq, None if attempt is None else (attempt, step), length or 0) for pk, seq, attempt, step, length in rows}
+            now = {
+                pk: Position(seq, None if attempt is None else (attempt, step), length or 0)
+                for pk, seq, attempt, step, length in rows
+            }
     except (OpenInternError, Organization.DoesNotExist):
         return positions.keys()  # each feed finds out for itself
     return [run_id for run_id, position in positions.items() if now.get(run_id) != position]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import psycopg
-from django.db import connection as django_connection
 from psycopg import sql
+from psycopg.rows import TupleRow
+
+from openintern.database import own_connection_parameters
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +62,7 @@ class Bell:
 
     async def _listen(self) -> None:
         """Listen until the connection fails."""
-        async with await psycopg.AsyncConnection.connect(**_parameters()) as connection:
+        async with await _connect() as connection:
             await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(self._channel)))
             self.is_listening = True
             self._ring_everybody()
@@ -79,8 +81,6 @@ class Bell:
             ring()
 
 
-def _parameters() -> dict[str, Any]:
-    """Django's own connection parameters, for a connection that isn't Django's."""
-    parameters = django_connection.get_connection_params()
-    del parameters["cursor_factory"], parameters["context"]
-    return {**parameters, "autocommit": True, "application_name": "openintern-live"}
+async def _connect() -> psycopg.AsyncConnection[TupleRow]:
+    parameters = {**own_connection_parameters(), "application_name": "openintern-live"}
+    return await psycopg.AsyncConnection.connect(**parameters, autocommit=True)

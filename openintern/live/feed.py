@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 RETRY: Final = 1.0  # seconds to wait when the database is away
 
 
-class Gone(Exception):
+class Gone(Exception):  # noqa: N818
     """What was followed does not exist any more."""
 
 
@@ -90,7 +90,9 @@ class Feed:
 
     @property
     def position(self) -> Position:
-        return Position(self.seq, self.passage.key if self.passage else None, len(self.passage.text) if self.passage else 0)
+        if self.passage is None:
+            return Position(self.seq, None, 0)
+        return Position(self.seq, self.passage.key, len(self.passage.text))
 
     @property
     def has_begun(self) -> bool:

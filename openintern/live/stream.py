@@ -31,7 +31,7 @@ PING: Final = 14.0  # seconds between pings; clients are promised 15
 _streams: WeakSet[Stream] = WeakSet()
 
 
-class Full(Exception):
+class Full(Exception):  # noqa: N818
     """There is no seat for another stream."""
 
 
@@ -121,14 +121,13 @@ class Stream:
         """Return the next page of the table."""
         was_overtaken = self._seq < feed.seq
         try:
-            page = self._first_page or await read(get_events, self._request)
+            page = await self._next_page()
         except EventPermissionError:
             return self._part()
         except DATABASE_AWAY as error:
             logger.warning("live: can't read %s (%s)", self.channel, type(error).__name__)
             await asyncio.sleep(RETRY)
             return b""
-        self._first_page = None
         frames = [event.data for event in page.channel_items[self.channel]]
         if was_overtaken and not frames:
             return self._part()  # what the feed has read isn't there any more
@@ -137,6 +136,13 @@ class Stream:
         self._is_behind = bool(page.channel_more)
         self.wake()  # the feed may be further already, or have text to show
         return chunk
+
+    async def _next_page(self) -> EventResponse:
+        """Return the page that `open` has read, then page after page in the subscriber's name."""
+        if self._first_page is None:
+            return await read(get_events, self._request)
+        page, self._first_page = self._first_page, None
+        return page
 
     async def _follow(self, feed: Feed) -> bytes:
         """Return what the feed has told since the last time; wait for it, but not beyond the next ping."""

@@ -20,20 +20,21 @@ _FRESH = timedelta(seconds=1)  # what was looked up in this very request isn't l
 
 @dataclass(frozen=True)
 class Credential:
-    """By what somebody got their scope: a session or an API key."""
+    """By what somebody got their scope: an API key, else a session."""
 
     scope: Scope
     settled_at: datetime = field(compare=False)
-    session_key: str | None = None
     api_key_id: int | None = None
+    session_key: str = ""
 
 
-def credential_of(request: ScopedRequest, *, at: datetime) -> Credential:
-    """Return what the request's identity, settled a moment ago, rests on. The request must have an asker."""
-    assert request.asker is not None
+def credential_of(request: ScopedRequest, *, at: datetime) -> Credential | None:
+    """Return what the request's identity, settled a moment ago, rests on; None for nobody."""
+    if request.asker is None:
+        return None
     if request.api_key is not None:
         return Credential(request.asker, at, api_key_id=request.api_key.pk)
-    return Credential(request.asker, at, session_key=request.session.session_key)
+    return Credential(request.asker, at, session_key=request.session.session_key or "")
 
 
 def renew(credential: Credential, *, at: datetime) -> Scope | None:
@@ -46,8 +47,10 @@ def renew(credential: Credential, *, at: datetime) -> Scope | None:
         return scope
     if not _holds(credential, at=at):
         return None
-    members = Membership.objects.select_related("organization", "user").filter(user__is_active=True, organization__is_active=True)
-    membership = members.filter(user=scope.user, organization=scope.org).first()
+    members = Membership.objects.select_related("organization", "user")
+    membership = members.filter(
+        user=scope.user, user__is_active=True, organization=scope.org, organization__is_active=True
+    ).first()
     if membership is None:
         return None
     role = Role(membership.role)
@@ -57,18 +60,19 @@ def renew(credential: Credential, *, at: datetime) -> Scope | None:
 
 
 def _holds(credential: Credential, *, at: datetime) -> bool:
-    if credential.api_key_id is not None:
-        return _key_holds(credential, at=at)
-    return credential.session_key is not None and _session_holds(credential.session_key, credential.scope.user)
+    if credential.api_key_id is None:
+        return _session_holds(credential.session_key, credential.scope.user)
+    return _key_holds(credential.api_key_id, credential.scope, at=at)
 
 
-def _key_holds(credential: Credential, *, at: datetime) -> bool:
-    key = ApiKey.objects.select_related("user").filter(pk=credential.api_key_id, organization=credential.scope.org).first()
+def _key_holds(key_id: int, scope: Scope, *, at: datetime) -> bool:
+    """Whether the key may still be used in the name of the scope's person: its owner's, or a gateway's for anybody."""
+    key = ApiKey.objects.select_related("user").filter(pk=key_id, organization=scope.org).first()
     if key is None or not key.is_usable(at=at) or not key.user.is_active:
         return False
-    if key.user == credential.scope.user:
+    if key.user == scope.user:
         return True
-    return "act_as" in key.scopes and Membership.objects.filter(user=key.user, organization=key.organization).exists()
+    return "act_as" in key.scopes and Membership.objects.filter(user=key.user, organization=scope.org).exists()
 
 
 def _session_holds(session_key: str, user: User) -> bool:
@@ -76,5 +80,5 @@ def _session_holds(session_key: str, user: User) -> bool:
     data = import_module(settings.SESSION_ENGINE).SessionStore(session_key).load()
     if data.get(SESSION_KEY) != str(user.pk):
         return False
-    current = User.objects.filter(pk=user.pk).first()
-    return current is not None and constant_time_compare(data.get(HASH_SESSION_KEY, ""), current.get_session_auth_hash())
+    current = User.objects.get(pk=user.pk)
+    return constant_time_compare(data.get(HASH_SESSION_KEY, ""), current.get_session_auth_hash())

@@ -1,4 +1,4 @@
-"""A real server on a port of its own, a cast of people, and runs that the test writes event by event."""
+"""A real server on a port of its own, and runs that the test writes event by event."""
 
 from __future__ import annotations
 
@@ -12,58 +12,16 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
+from django.core.asgi import get_asgi_application
 from django.db import connection
 from django.utils import timezone
 
-from openintern.tenancy import keys, people
-from openintern.tenancy.models import ApiKey, Organization, User
-from openintern.tenancy.roles import Role
 from openintern.tenancy.scope import org_scope
 from runs import log
 from runs.events import Draft, EventType
 from runs.models import LiveText, Run, Session
+from tests.conftest import Cast, Person
 from tests.live.sse import Tap
-
-
-@dataclass(frozen=True)
-class Person:
-    """Somebody with a key of their own."""
-
-    user: User
-    org: Organization
-    key: ApiKey
-    headers: dict[str, str]
-
-
-@dataclass(frozen=True)
-class Cast:
-    alice: Person
-    bob: Person
-    charlie: Person
-
-
-@pytest.fixture(scope="session")
-def database(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
-    """The test database, with real commits: what is streamed has to be seen by other connections."""
-    with django_db_blocker.unblock():
-        yield
-
-
-@pytest.fixture(scope="session")
-def cast(database: None) -> Cast:
-    """Alice owns an organisation, Bob is a member of it, Charlie owns another."""
-    ours, theirs = people.create_organization("live-ours"), people.create_organization("live-theirs")
-    return Cast(
-        alice=admit("live-alice", ours, Role.OWNER),
-        bob=admit("live-bob", ours, Role.MEMBER),
-        charlie=admit("live-charlie", theirs, Role.OWNER),
-    )
-
-
-def admit(name: str, org: Organization, role: Role) -> Person:
-    user, _ = people.create_person(name, org=org, role=role, password="correct horse battery")
-    key, text = keys.create_api_key(org=org, user=user)
-    return Person(user, org, key, {"Authorization": f"Bearer {text}"})
 
 
 class Script:
@@ -82,7 +40,12 @@ class Script:
             log.append(self.run, *drafts, **changes)
 
     def begin(self) -> None:
-        self.write(Draft(EventType.RUN_STARTED, {"input": "a task"}), status=Run.Status.RUNNING, attempt=self.run.attempt + 1, started_at=timezone.now())
+        self.write(
+            Draft(EventType.RUN_STARTED, {"input": "a task"}),
+            status=Run.Status.RUNNING,
+            attempt=self.run.attempt + 1,
+            started_at=timezone.now(),
+        )
 
     def note(self, text: str) -> None:
         self.write(Draft(EventType.RUN_WARNING, {"code": "NOTE", "message": text}))
@@ -90,7 +53,9 @@ class Script:
     def say(self, text: str) -> None:
         """Put `text` where the answer that is being written stands, as the engine does."""
         with org_scope(self.org):
-            LiveText.objects.update_or_create(run=self.run, defaults={"attempt": self.run.attempt, "step": self.run.step, "text": text})
+            LiveText.objects.update_or_create(
+                run=self.run, defaults={"attempt": self.run.attempt, "step": self.run.step, "text": text}
+            )
             log.notify(log.CHANNEL, self.run.pk)
 
     def answer(self, text: str) -> None:
@@ -99,13 +64,15 @@ class Script:
             log.append(self.run, Draft(EventType.LLM_CALLED, {"text": text}))
 
     def finish(self) -> None:
-        self.write(Draft(EventType.RUN_COMPLETED, {"output": "done"}), status=Run.Status.COMPLETED, ended_at=timezone.now())
+        self.write(
+            Draft(EventType.RUN_COMPLETED, {"output": "done"}), status=Run.Status.COMPLETED, ended_at=timezone.now()
+        )
 
 
 @pytest.fixture
-def script(cast: Cast) -> Script:
+def script(committed: Cast) -> Script:
     """A run of Alice's that has started."""
-    script = Script(cast.alice)
+    script = Script(committed.alice)
     script.begin()
     return script
 
@@ -124,32 +91,31 @@ class Server:
         return asyncio.run_coroutine_threadsafe(ask(), self.loop).result(10)
 
 
-@pytest.fixture(scope="session")
-def server(database: None) -> Iterator[Server]:
+@pytest.fixture(scope="module")
+def server(django_db_setup: None, django_db_blocker: Any) -> Iterator[Server]:
     """The web process, in a thread of this one."""
-    from openintern.asgi import application  # noqa: PLC0415  needs the settings
-
-    with socket.socket() as listening:
+    with socket.socket() as listening, django_db_blocker.unblock():
         listening.bind(("127.0.0.1", 0))
         listening.listen(2048)
-        port = listening.getsockname()[1]
-        config = uvicorn.Config(application, log_level="warning", lifespan="off", timeout_graceful_shutdown=1)
-        running = uvicorn.Server(config)
-        loop = config.get_loop_factory()() if hasattr(config, "get_loop_factory") else asyncio.new_event_loop()
-        thread = threading.Thread(target=lambda: loop.run_until_complete(running.serve(sockets=[listening])), daemon=True)
+        config = uvicorn.Config(
+            get_asgi_application(), log_level="warning", lifespan="off", timeout_graceful_shutdown=1
+        )
+        web = uvicorn.Server(config)
+        loop = config.get_loop_factory()()
+        thread = threading.Thread(target=lambda: loop.run_until_complete(web.serve(sockets=[listening])), daemon=True)
         thread.start()
-        yield Server(f"http://127.0.0.1:{port}", loop)
-        running.should_exit = True
+        yield Server(f"http://127.0.0.1:{listening.getsockname()[1]}", loop)
+        web.should_exit = True
         thread.join(20)
         loop.close()
 
 
 @pytest.fixture
-def browse(server: Server, cast: Cast) -> Iterator[Callable[..., Tap]]:
+def browse(server: Server, committed: Cast) -> Iterator[Callable[..., Tap]]:
     """Open a stream, Alice's unless said otherwise; closed when the test ends."""
     taps: list[Tap] = []
 
-    def open_tap(url: str, *, by: Person = cast.alice, **headers: str) -> Tap:
+    def open_tap(url: str, *, by: Person = committed.alice, **headers: str) -> Tap:
         tap = Tap(server.url + url, {**by.headers, **headers})
         taps.append(tap)
         return tap
@@ -160,14 +126,14 @@ def browse(server: Server, cast: Cast) -> Iterator[Callable[..., Tap]]:
 
 
 @pytest.fixture
-def api(server: Server, cast: Cast) -> Iterator[httpx.Client]:
+def api(server: Server, committed: Cast) -> Iterator[httpx.Client]:
     """A client of Alice's."""
-    with httpx.Client(base_url=server.url, headers=cast.alice.headers, timeout=20) as client:
+    with httpx.Client(base_url=server.url, headers=committed.alice.headers, timeout=20) as client:
         yield client
 
 
 @pytest.fixture
-def sql(database: None) -> Callable[..., list[tuple[Any, ...]]]:
+def sql(committed: Cast) -> Callable[..., list[tuple[Any, ...]]]:
     """Ask the database, in the public schema."""
 
     def ask(query: str, *args: Any) -> list[tuple[Any, ...]]:

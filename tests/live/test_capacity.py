@@ -13,7 +13,8 @@ from pytest_django.fixtures import Settings
 
 from openintern import live
 from runs.stream import EventTableStorage, RunSource
-from tests.live.conftest import Cast, Script, Server
+from tests.conftest import Cast
+from tests.live.conftest import Script, Server
 from tests.live.sse import Tap
 
 Browse = Callable[..., Tap]
@@ -21,12 +22,14 @@ CLIENTS = 120
 
 
 @pytest.fixture
-def crowd(server: Server, cast: Cast, script: Script) -> Iterator[list[socket.socket]]:
+def crowd(server: Server, committed: Cast, script: Script) -> Iterator[list[socket.socket]]:
     """120 clients who all watch the script, and have had its first event."""
     port = int(server.url.rsplit(":", 1)[1])
-    ask = f"GET {script.url} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nAuthorization: {cast.alice.headers['Authorization']}\r\n\r\n"
+    ask = f"GET {script.url} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nAuthorization: {committed.alice.headers['Authorization']}\r\n\r\n"
     with ExitStack() as stack:
-        clients = [stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30)) for _ in range(CLIENTS)]
+        clients = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30)) for _ in range(CLIENTS)
+        ]
         for client in clients:
             client.sendall(ask.encode())
         for client in clients:
@@ -38,7 +41,9 @@ def test_120_open_streams_leave_the_database_and_the_api_to_the_others(
     crowd: list[socket.socket], script: Script, server: Server, api: httpx.Client, sql: Callable[..., list[tuple[int]]]
 ) -> None:
     assert server.call(live.client_count) == CLIENTS
-    ((connections,),) = sql("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'")
+    ((connections,),) = sql(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'"
+    )
     times = []
     for _ in range(20):
         started = time.monotonic()
@@ -53,7 +58,9 @@ def test_120_open_streams_leave_the_database_and_the_api_to_the_others(
         assert b"run.completed" in _read_until(client, None)
 
 
-def test_one_event_is_read_once_however_many_watch(crowd: list[socket.socket], script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_event_is_read_once_however_many_watch(
+    crowd: list[socket.socket], script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
     script.note("so that everybody has caught up")
     for client in crowd:
         _read_until(client, b"caught up")
@@ -76,7 +83,9 @@ def _counted(function: Callable[..., object], calls: list[str]) -> Callable[...,
     return counted
 
 
-def test_a_full_house_answers_503_and_a_free_seat_is_given_again(browse: Browse, script: Script, server: Server, api: httpx.Client, settings: Settings) -> None:
+def test_a_full_house_answers_503_and_a_free_seat_is_given_again(
+    browse: Browse, script: Script, server: Server, api: httpx.Client, settings: Settings
+) -> None:
     settings.LIVE_STREAMS = 2
     first, second = browse(script.url), browse(script.url)
     for tap in (first, second):
@@ -95,9 +104,11 @@ def test_a_full_house_answers_503_and_a_free_seat_is_given_again(browse: Browse,
     assert browse(script.url).wait_for(lambda tap: tap.seqs == [1]).status == 200
 
 
-def test_one_run_cant_take_all_the_seats(browse: Browse, cast: Cast, script: Script, api: httpx.Client, settings: Settings) -> None:
+def test_one_run_cant_take_all_the_seats(
+    browse: Browse, committed: Cast, script: Script, api: httpx.Client, settings: Settings
+) -> None:
     settings.LIVE_STREAMS_PER_RUN = 1
-    other = Script(cast.alice)
+    other = Script(committed.alice)
     other.begin()
     browse(script.url).wait_for(lambda tap: tap.seqs == [1])
 

@@ -17,10 +17,14 @@ from tests.live.sse import Tap
 Browse = Callable[..., Tap]
 Sql = Callable[..., list[tuple[object, ...]]]
 
-LISTENERS = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'openintern-live'"
+LISTENERS = (
+    "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'openintern-live'"
+)
 
 
-def test_one_connection_listens_while_somebody_watches_and_none_afterwards(browse: Browse, script: Script, server: Server, sql: Sql) -> None:
+def test_one_connection_listens_while_somebody_watches_and_none_afterwards(
+    browse: Browse, script: Script, server: Server, sql: Sql
+) -> None:
     taps = [browse(script.url) for _ in range(3)]
     for tap in taps:
         tap.wait_for(lambda tap: tap.seqs == [1])
@@ -46,7 +50,9 @@ def test_a_killed_listener_costs_no_event(browse: Browse, script: Script, sql: S
     assert tap.seqs == [1, 2, 3, 4, 5, 6]
 
 
-def test_a_lost_notification_is_made_up_for_within_two_seconds(browse: Browse, script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_notification_is_made_up_for_within_two_seconds(
+    browse: Browse, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tap = browse(script.url).wait_for(lambda tap: tap.seqs == [1])
     script.note("so that the feed has begun")
     tap.wait_for(lambda tap: tap.seqs == [1, 2])
@@ -62,10 +68,14 @@ def test_a_lost_notification_is_made_up_for_within_two_seconds(browse: Browse, s
 def closed_database(script: Script) -> Iterator[Callable[[], None]]:
     """Cut every connection and let no new one in; calling it opens the database again."""
     name, parameters = connection.settings_dict["NAME"], connection.get_connection_params()
-    with psycopg.connect(host=parameters["host"], port=parameters["port"], user=parameters["user"], dbname="postgres", autocommit=True) as outside:
+    with psycopg.connect(
+        host=parameters["host"], port=parameters["port"], user=parameters["user"], dbname="postgres", autocommit=True
+    ) as outside:
 
         def allow(answer: bool) -> None:
-            outside.execute(psycopg.sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}").format(psycopg.sql.Identifier(name), answer))
+            outside.execute(
+                psycopg.sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}").format(psycopg.sql.Identifier(name), answer)
+            )
 
         connection.close()
         allow(False)
@@ -74,11 +84,13 @@ def closed_database(script: Script) -> Iterator[Callable[[], None]]:
         allow(True)
 
 
-def test_a_stream_outlives_the_databases_absence(browse: Browse, script: Script, request: pytest.FixtureRequest) -> None:
+def test_a_stream_outlives_the_databases_absence(
+    browse: Browse, script: Script, request: pytest.FixtureRequest
+) -> None:
     tap = browse(script.url).wait_for(lambda tap: tap.seqs == [1])
 
     let_in = request.getfixturevalue("closed_database")
-    _within(5, lambda: _is_away())
+    _within(5, _is_away)
     time.sleep(2)  # long enough for the rounds and the listener to fail as well
     assert not tap.is_closed
     let_in()

@@ -53,7 +53,12 @@ def test_whoever_joins_in_the_middle_gets_all_the_text_so_far_as_one_piece(brows
     late.wait_for(lambda tap: tap.said.endswith("there"))
     early.wait_for(lambda tap: tap.said.endswith("there"))
 
-    assert late.tokens[0] | {"stepNumber": 0} == {"token": "Once upon a time", "tokenIndex": 0, "offset": 0, "stepNumber": 0}
+    assert late.tokens[0] | {"stepNumber": 0} == {
+        "token": "Once upon a time",
+        "tokenIndex": 0,
+        "offset": 0,
+        "stepNumber": 0,
+    }
     assert late.said == early.said == "Once upon a time, there"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import httpx
 import pytest
@@ -13,11 +13,12 @@ from django.utils import timezone
 
 from openintern.live import hub
 from openintern.tenancy import keys, people
-from openintern.tenancy.models import Membership, Organization
+from openintern.tenancy.models import ApiKey, Membership, Organization
 from openintern.tenancy.roles import Role
 from openintern.tenancy.scope import org_scope
 from runs.models import Run
-from tests.live.conftest import Cast, Person, Script, Server, admit
+from tests.conftest import Cast, Person, admit
+from tests.live.conftest import Script, Server
 from tests.live.sse import Tap
 
 Browse = Callable[..., Tap]
@@ -25,9 +26,9 @@ _number = itertools.count()
 
 
 @pytest.fixture
-def dora(cast: Cast) -> Person:
+def dora(committed: Cast) -> Person:
     """A member for one test."""
-    return admit(f"live-dora-{next(_number)}", cast.alice.org, Role.MEMBER)
+    return admit(f"live-dora-{next(_number)}", committed.alice.org, Role.MEMBER)
 
 
 @pytest.fixture
@@ -36,20 +37,20 @@ def quick_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def open_stream(browse: Browse, dora: Person) -> Iterator[tuple[Tap, Script]]:
+def open_stream(browse: Browse, dora: Person) -> tuple[Tap, Script]:
     """Dora's stream of her own run."""
     script = Script(dora)
     script.begin()
-    yield browse(script.url, by=dora).wait_for(lambda tap: tap.seqs == [1]), script
+    return browse(script.url, by=dora).wait_for(lambda tap: tap.seqs == [1]), script
 
 
 def test_a_removed_member_is_out_within_ten_seconds_and_hears_nothing_more(
-    cast: Cast, dora: Person, open_stream: tuple[Tap, Script], server: Server
+    committed: Cast, dora: Person, open_stream: tuple[Tap, Script], server: Server
 ) -> None:
     tap, script = open_stream
     started = time.monotonic()
 
-    people.remove_member(Membership.objects.get(user=dora.user), by=cast.alice.user)
+    people.remove_member(Membership.objects.get(user=dora.user), by=committed.alice.user)
     tap.to_the_end(seconds=10)
 
     assert time.monotonic() - started < 10
@@ -61,22 +62,22 @@ def test_a_removed_member_is_out_within_ten_seconds_and_hears_nothing_more(
 
 @pytest.mark.usefixtures("quick_rounds")
 class TestEverythingThatARightRestsOn:
-    def test_a_deactivated_person(self, cast: Cast, dora: Person, open_stream: tuple[Tap, Script]) -> None:
-        people.deactivate(dora.user, by=cast.alice.user)
+    def test_a_deactivated_person(self, committed: Cast, dora: Person, open_stream: tuple[Tap, Script]) -> None:
+        people.deactivate(dora.user, by=committed.alice.user)
 
         assert open_stream[0].to_the_end(seconds=3).sent[-1].event == "gone"
 
-    def test_a_revoked_key(self, cast: Cast, dora: Person, open_stream: tuple[Tap, Script]) -> None:
-        keys.revoke_api_key(dora.key, by=cast.alice.user, at=timezone.now())
+    def test_a_revoked_key(self, committed: Cast, dora: Person, open_stream: tuple[Tap, Script]) -> None:
+        keys.revoke_api_key(ApiKey.objects.get(user=dora.user), by=committed.alice.user, at=timezone.now())
 
         assert open_stream[0].to_the_end(seconds=3).sent[-1].event == "gone"
 
-    def test_a_suspended_organisation(self, cast: Cast, open_stream: tuple[Tap, Script]) -> None:
-        Organization.objects.filter(pk=cast.alice.org.pk).update(is_active=False)
+    def test_a_suspended_organisation(self, committed: Cast, open_stream: tuple[Tap, Script]) -> None:
+        Organization.objects.filter(pk=committed.alice.org.pk).update(is_active=False)
         try:
             assert open_stream[0].to_the_end(seconds=3).sent[-1].event == "gone"
         finally:
-            Organization.objects.filter(pk=cast.alice.org.pk).update(is_active=True)
+            Organization.objects.filter(pk=committed.alice.org.pk).update(is_active=True)
 
     def test_a_run_that_was_deleted(self, open_stream: tuple[Tap, Script]) -> None:
         tap, script = open_stream
@@ -85,11 +86,11 @@ class TestEverythingThatARightRestsOn:
 
         assert tap.to_the_end(seconds=3).sent[-1].event == "gone"
 
-    def test_a_project_one_has_left(self, cast: Cast, dora: Person, browse: Browse) -> None:
-        project = people.create_project(f"live-p{next(_number)}", org=cast.alice.org)
+    def test_a_project_one_has_left(self, committed: Cast, dora: Person, browse: Browse) -> None:
+        project = people.create_project(f"live-p{next(_number)}", org=committed.alice.org)
         membership = Membership.objects.get(user=dora.user)
         membership.projects.add(project)
-        script = Script(cast.alice)
+        script = Script(committed.alice)
         with org_scope(script.org):
             Run.objects.filter(pk=script.run.pk).update(project=project)
         script.begin()
@@ -116,11 +117,13 @@ class TestEverythingThatARightRestsOn:
 
         assert tap.to_the_end(seconds=3).sent[-1].event == "gone"
 
-    def test_whoever_keeps_the_right_keeps_the_stream(self, cast: Cast, dora: Person, open_stream: tuple[Tap, Script], browse: Browse) -> None:
+    def test_whoever_keeps_the_right_keeps_the_stream(
+        self, committed: Cast, dora: Person, open_stream: tuple[Tap, Script], browse: Browse
+    ) -> None:
         ended, script = open_stream
-        kept = browse(script.url, by=cast.alice).wait_for(lambda tap: tap.seqs == [1])
+        kept = browse(script.url, by=committed.alice).wait_for(lambda tap: tap.seqs == [1])
 
-        keys.revoke_api_key(dora.key, by=cast.alice.user, at=timezone.now())
+        keys.revoke_api_key(ApiKey.objects.get(user=dora.user), by=committed.alice.user, at=timezone.now())
         ended.to_the_end(seconds=3)
         script.finish()
 

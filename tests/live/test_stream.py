@@ -14,13 +14,16 @@ import pytest
 from django.db import connection
 
 from openintern.live import stream
-from tests.live.conftest import Cast, Script, Server
+from tests.conftest import Cast
+from tests.live.conftest import Script, Server
 from tests.live.sse import Tap
 
 Browse = Callable[..., Tap]
 
 
-def test_a_stream_starts_with_connected_and_replays_the_log_from_its_first_event(browse: Browse, script: Script) -> None:
+def test_a_stream_starts_with_connected_and_replays_the_log_from_its_first_event(
+    browse: Browse, script: Script
+) -> None:
     script.note("one")
 
     tap = browse(script.url).wait_for(lambda tap: len(tap.logged) == 2)
@@ -34,7 +37,9 @@ def test_a_stream_starts_with_connected_and_replays_the_log_from_its_first_event
     assert tap.logged[1].data["payload"]["message"] == "one"
 
 
-def test_the_headers_let_no_cache_and_no_proxy_hold_it_back_and_no_other_origin_in(browse: Browse, script: Script) -> None:
+def test_the_headers_let_no_cache_and_no_proxy_hold_it_back_and_no_other_origin_in(
+    browse: Browse, script: Script
+) -> None:
     tap = browse(script.url, Origin="https://elsewhere.example")
 
     assert tap.headers["content-type"].startswith("text/event-stream")
@@ -43,7 +48,9 @@ def test_the_headers_let_no_cache_and_no_proxy_hold_it_back_and_no_other_origin_
     assert not [name for name in tap.headers if name.startswith("access-control-")]
 
 
-def test_events_come_while_they_are_written_and_the_stream_closes_after_the_last(browse: Browse, script: Script) -> None:
+def test_events_come_while_they_are_written_and_the_stream_closes_after_the_last(
+    browse: Browse, script: Script
+) -> None:
     tap = browse(script.url).wait_for(lambda tap: tap.seqs == [1])
 
     script.note("live")
@@ -72,12 +79,16 @@ def test_whoever_has_the_end_already_gets_204(api: httpx.Client, script: Script)
     assert api.get(script.url, params={"cursor": "99"}).status_code == 204
 
 
-def test_last_event_id_wins_over_the_cursor_and_no_other_parameter_means_anything(browse: Browse, script: Script) -> None:
+def test_last_event_id_wins_over_the_cursor_and_no_other_parameter_means_anything(
+    browse: Browse, script: Script
+) -> None:
     script.note("one")
     script.note("two")
     script.finish()
 
-    tap = browse(script.url + "?cursor=1&lastEventId=0&channel=public:x&link=next&recover=true", **{"Last-Event-ID": "2"}).to_the_end()
+    tap = browse(
+        script.url + "?cursor=1&lastEventId=0&channel=public:x&link=next&recover=true", **{"Last-Event-ID": "2"}
+    ).to_the_end()
 
     assert tap.seqs == [3, 4]
 
@@ -110,9 +121,11 @@ def test_only_get_is_answered(api: httpx.Client, script: Script) -> None:
     assert api.post(script.url, headers={"Content-Type": "application/json"}).status_code in {403, 405}
 
 
-def test_resuming_at_random_places_while_a_writer_appends_leaves_no_gap_and_no_duplicate(browse: Browse, script: Script) -> None:
+def test_resuming_at_random_places_while_a_writer_appends_leaves_no_gap_and_no_duplicate(
+    browse: Browse, script: Script
+) -> None:
     seed = random.randrange(2**32)
-    print("seed", seed)  # noqa: T201  shown by pytest when it fails
+    print("seed", seed)
     chance = random.Random(seed)
     writer = threading.Thread(target=_write_events, args=(script, 300))
     writer.start()
@@ -138,12 +151,16 @@ def _write_events(script: Script, count: int) -> None:
     connection.close()  # this thread's own
 
 
-def test_a_slow_client_neither_loses_events_nor_holds_up_the_others(browse: Browse, server: Server, script: Script) -> None:
+def test_a_slow_client_neither_loses_events_nor_holds_up_the_others(
+    browse: Browse, server: Server, script: Script
+) -> None:
     fast = browse(script.url).wait_for(lambda tap: tap.seqs == [1])
     with socket.create_connection(("127.0.0.1", int(server.url.rsplit(":", 1)[1]))) as slow:
         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         key = fast._response.request.headers["authorization"]
-        slow.sendall(f"GET {script.url} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nAuthorization: {key}\r\n\r\n".encode())
+        slow.sendall(
+            f"GET {script.url} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nAuthorization: {key}\r\n\r\n".encode()
+        )
         for number in range(120):  # far more than sockets and queues hold
             script.note(f"{number} " + "x" * 40_000)
         script.finish()
@@ -173,19 +190,23 @@ def test_what_a_model_says_forges_no_frame(browse: Browse, script: Script) -> No
     assert b"\r" not in tap.raw
 
 
-def test_another_organisations_run_looks_like_one_that_never_was(server: Server, cast: Cast, script: Script) -> None:
-    with httpx.Client(base_url=server.url, headers=cast.charlie.headers) as charlie:
+def test_another_organisations_run_looks_like_one_that_never_was(
+    server: Server, committed: Cast, script: Script
+) -> None:
+    with httpx.Client(base_url=server.url, headers=committed.charlie.headers) as charlie:
         foreign = charlie.get(script.url)
         missing = charlie.get("/api/runs/run_neverwas/stream")
 
     assert foreign.status_code == missing.status_code == 404
     assert foreign.json() == missing.json()
     volatile = {"x-request-id", "date"}
-    assert {k: v for k, v in foreign.headers.items() if k not in volatile} == {k: v for k, v in missing.headers.items() if k not in volatile}
+    assert {k: v for k, v in foreign.headers.items() if k not in volatile} == {
+        k: v for k, v in missing.headers.items() if k not in volatile
+    }
 
 
-def test_a_members_stream_of_somebody_elses_run_is_a_404(api: httpx.Client, cast: Cast, script: Script) -> None:
-    assert api.get(script.url, headers=cast.bob.headers).status_code == 404
+def test_a_members_stream_of_somebody_elses_run_is_a_404(api: httpx.Client, committed: Cast, script: Script) -> None:
+    assert api.get(script.url, headers=committed.bob.headers).status_code == 404
 
 
 def test_nobody_is_told_to_sign_in(server: Server, script: Script) -> None:
