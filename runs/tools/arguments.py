@@ -17,6 +17,7 @@ from openintern.text import is_storable
 
 MAX_TEXT: Final = 4_000  # characters of a text argument that doesn't state its own bound
 MAX_ARGUMENTS: Final = 2_000_000  # characters of all arguments together
+MAX_DEPTH: Final = 32
 
 
 class _Untitled(GenerateJsonSchema):
@@ -50,8 +51,11 @@ def describe(model: type[BaseModel]) -> dict[str, Any]:
 
 def unacceptable(arguments: dict[str, Any]) -> str:
     """Return what is wrong with arguments as a whole, whatever the tool; "" if nothing is."""
-    if any(not is_storable(text) for text in _texts(arguments)):
-        return "NUL characters and halves of surrogate pairs can't be used"
+    for value, depth in _values(arguments):
+        if depth > MAX_DEPTH:
+            return f"nested more than {MAX_DEPTH} levels deep"
+        if isinstance(value, str) and not is_storable(value):
+            return "NUL characters and halves of surrogate pairs can't be used"
     if len(json.dumps(arguments, ensure_ascii=False, default=str)) > MAX_ARGUMENTS:
         return f"more than {MAX_ARGUMENTS} characters in all"
     return ""
@@ -70,7 +74,7 @@ def _annotated(hint: Any) -> Any:
     described = [Field(description=one) if isinstance(one, str) else one for one in metadata]
     if base is str and not any(_bounds_length(one) for one in described):
         described.append(Field(max_length=MAX_TEXT))
-    return Annotated[(base, *described)] if described else base  # type: ignore[return-value]
+    return Annotated[(base, *described)] if described else base
 
 
 def _bounds_length(metadata: Any) -> bool:
@@ -82,14 +86,13 @@ def _default(parameter: inspect.Parameter) -> Any:
     return ... if parameter.default is inspect.Parameter.empty else parameter.default
 
 
-def _texts(value: Any) -> Iterator[str]:
-    match value:
-        case str():
-            yield value
-        case dict():
-            for key, item in value.items():
-                yield str(key)
-                yield from _texts(item)
-        case list() | tuple():
-            for item in value:
-                yield from _texts(item)
+def _values(arguments: dict[str, Any]) -> Iterator[tuple[Any, int]]:
+    """Yield every value and key with its depth; not recursive, as it is what keeps deep nesting from the rest."""
+    waiting: list[tuple[Any, int]] = [(arguments, 0)]
+    while waiting:
+        value, depth = waiting.pop()
+        yield value, depth
+        if isinstance(value, dict):
+            waiting += [(one, depth + 1) for pair in value.items() for one in pair]
+        elif isinstance(value, list | tuple):
+            waiting += [(one, depth + 1) for one in value]

@@ -37,7 +37,8 @@ def export_trace(
 
 def _fitting(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return as many of the first events as reach the model unshortened; at least one, if there is one."""
-    room, given = _ALL_BYTES, []
+    room = _ALL_BYTES
+    given: list[dict[str, Any]] = []
     for event in events:
         shown = results.bounded(event, limit=_EVENT_BYTES)
         room -= results.json_size(shown)

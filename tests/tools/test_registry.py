@@ -110,6 +110,13 @@ def test_arguments_outside_the_schema_are_refused(arguments: dict[str, Any], com
     assert complaint in str(refused.value)
 
 
+def test_arguments_nested_without_end_are_refused() -> None:
+    nested = json.loads("[" * 500 + "]" * 500)
+
+    with pytest.raises(ToolError, match="nested more than 32 levels"):
+        build(order, risk="low").validate({"title": nested})
+
+
 def test_a_refusal_does_not_repeat_what_was_given() -> None:
     with pytest.raises(ToolError) as refused:
         build(order, risk="low").validate({"title": ["sk-secret"]})
