@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextvars
+import itertools
+import math
 import queue
 import random
 import threading
@@ -85,8 +87,7 @@ def _last(error: ModelError, *, attempt: int) -> ModelError:
 
 def _buy(model: Model, request: Request, *, stop: Stop, on_text: Callable[[str], None], patience: Patience) -> Answer:
     """One purchase. The provider is read in a thread of its own, so that its silence can't hold us."""
-    stream = model.stream(request)
-    reader = _Reader(stream)
+    reader = _Reader(lambda: model.stream(request))
     reader.start()
     try:
         for item in _in_time(reader.items, stop=stop, patience=patience):
@@ -106,33 +107,41 @@ def _buy(model: Model, request: Request, *, stop: Stop, on_text: Callable[[str],
 def _in_time(
     items: queue.SimpleQueue[str | Answer | BaseException], *, stop: Stop, patience: Patience
 ) -> Iterator[str | Answer | BaseException]:
-    """What arrives, as long as it arrives in time and nobody says stop."""
-    now = time.monotonic()
-    ends_at, idle_until = now + patience.total, now + patience.idle
+    """What arrives, as long as it arrives in time and nobody says stop; time counts from the first item."""
+    ends_at = idle_until = math.inf
     while True:
         stop.check()
         now = time.monotonic()
-        if now >= min(ends_at, idle_until):
-            raise _too_slow(patience, is_total=now >= ends_at)
+        if now >= ends_at:
+            raise _too_slow(f"did not finish within {patience.total:g} s")
         try:
-            item = items.get(timeout=min(LOOK_EVERY_SECONDS, min(ends_at, idle_until) - now))
+            item = items.get(timeout=max(0, min(LOOK_EVERY_SECONDS, ends_at - now, idle_until - now)))
         except queue.Empty:
+            # Only now: what arrived while the listener was busy was no silence.
+            if time.monotonic() >= idle_until:
+                raise _too_slow(f"was silent for {patience.idle:g} s") from None
             continue
-        idle_until = time.monotonic() + patience.idle
+        now = time.monotonic()
+        ends_at = min(ends_at, now + patience.total)
+        idle_until = now + patience.idle
         yield item
 
 
-def _too_slow(patience: Patience, *, is_total: bool) -> ModelError:
-    said = f"did not finish within {patience.total:g} s" if is_total else f"was silent for {patience.idle:g} s"
+def _too_slow(said: str) -> ModelError:
     return ModelError("LLM_TIMEOUT", f"The model {said}.", retryable=True)
 
 
 class _Reader:
-    """Feeds a stream into a queue from a daemon thread, until it ends or nobody wants it any more."""
+    """Feeds a stream into a queue from a daemon thread, until it ends or nobody wants it any more.
 
-    def __init__(self, stream: Iterator[str | Answer]) -> None:
+    The first item, an empty fragment, says that the stream is open: opening may take seconds, for a library is loaded
+    then, and must not count as the provider's silence.
+    """
+
+    def __init__(self, open_stream: Callable[[], Iterator[str | Answer]]) -> None:
         self.items: queue.SimpleQueue[str | Answer | BaseException] = queue.SimpleQueue()
-        self._stream = stream
+        self._open = open_stream
+        self._stream: Iterator[str | Answer] = iter(())
         self._abandoned = threading.Event()
 
     def start(self) -> None:
@@ -148,7 +157,8 @@ class _Reader:
 
     def _read(self) -> None:
         try:
-            for item in self._stream:
+            self._stream = self._open()
+            for item in itertools.chain([""], self._stream):
                 if self._abandoned.is_set():
                     return
                 self.items.put(item)

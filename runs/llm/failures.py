@@ -22,6 +22,7 @@ _TOO_LONG = re.compile(
 )
 _BAD_KEY = re.compile(r"API key not valid|API_KEY_INVALID|invalid x-api-key", re.I)
 _NO_MONEY = re.compile(r"insufficient_quota|credit balance is too low|exceeded your current quota", re.I)
+_CUT = re.compile(r"stream before any terminal event")
 _LIBRARY_ADVICE = re.compile(r"\s*(?:Original exception:|Handle with `litellm|Traceback \(most recent).*", re.S)
 _LIBRARY_PREFIX = re.compile(r"^(?:[\w.]*(?:Error|Exception)\s*[:-]\s*)+")
 
@@ -40,7 +41,7 @@ def translate(error: Exception, *, wire: Wire, provider: str, key: str) -> Model
         return ModelError("LLM_NOT_CONFIGURED", f"The model's name leads to an address that is not {provider}'s.")
     if any(isinstance(cause, TooMuch) for cause in causes):
         return ModelError("LLM_BAD_REQUEST", f"{provider} sent more data than can be accepted.")
-    if wire.broke:
+    if wire.broke or _CUT.search(detail):
         return broken_off(provider)
     if any(isinstance(cause, httpx.TimeoutException | TimeoutError) for cause in causes):
         status = 408

@@ -65,6 +65,7 @@ class LiteLLMModel:
 
     def stream(self, request: Request) -> Purchase:
         """See `Model.stream`; nothing leaves before the first item is asked for."""
+        load()
         return Purchase(request, provider=self._provider, api_key=self._api_key, base_url=self._base_url)
 
 
@@ -93,7 +94,6 @@ class Purchase(Iterator[str | Answer]):
     def _run(self) -> Iterator[str | Answer]:
         try:
             litellm = load()
-            yield ""  # loading takes long; it must not count as the provider's silence
             for chunk in self._chunks(litellm):
                 yield self._take(chunk)
                 if self._collector.is_full:
@@ -107,7 +107,7 @@ class Purchase(Iterator[str | Answer]):
     def _chunks(self, litellm: Any) -> Iterator[Any]:
         """litellm's chunks, and its many kinds of failure as `ModelError`."""
         try:
-            stream = litellm.completion(**self._arguments())
+            stream = litellm.completion(**self._arguments(litellm))
             yield from stream
         except Exception as error:  # noqa: BLE001  litellm raises anything, also bare Exception
             # `from None`: what a library says in its errors may hold the key, and tracebacks are logged.
@@ -115,7 +115,7 @@ class Purchase(Iterator[str | Answer]):
         if not self._is_whole(stream):
             raise broken_off(self._provider)
 
-    def _arguments(self) -> dict[str, Any]:
+    def _arguments(self, litellm: Any) -> dict[str, Any]:
         spec = self._request.spec
         arguments: dict[str, Any] = {
             "model": f"{self._name}/{spec.model}",
@@ -134,23 +134,35 @@ class Purchase(Iterator[str | Answer]):
             arguments["tools"] = self._request.tools
         if self._base_url:
             arguments["api_base"] = self._base_url
-        if client := self._client():
+        if client := self._client(litellm):
             arguments["client"] = client
         return arguments
 
-    def _client(self) -> Any:
+    def _client(self, litellm: Any) -> Any:
         """Our wire in the clothes that litellm wants for this provider; None where it accepts none."""
+        if self._provider in _HTTPX_PROVIDERS or self._speaks_responses(litellm):
+            from litellm.llms.custom_httpx.http_handler import HTTPHandler  # noqa: PLC0415
+
+            return HTTPHandler(client=self._wire.client)
         if self._provider in _OPENAI_PROVIDERS:
             import openai  # noqa: PLC0415  comes with litellm, and as slowly
 
             return openai.OpenAI(
                 api_key=self._api_key, base_url=self._base_url, http_client=self._wire.client, max_retries=0
             )
-        if self._provider in _HTTPX_PROVIDERS:
-            from litellm.llms.custom_httpx.http_handler import HTTPHandler  # noqa: PLC0415
-
-            return HTTPHandler(client=self._wire.client)
         return None
+
+    def _speaks_responses(self, litellm: Any) -> bool:
+        """Whether litellm will take OpenAI's Responses API, as it does for newer models with tools."""
+        if self._provider not in _OPENAI_PROVIDERS:
+            return False
+        route, _ = litellm.main.responses_api_bridge_check(
+            model=self._request.spec.model,
+            custom_llm_provider=self._name,
+            tools=self._request.tools,
+            api_base=self._base_url,
+        )
+        return bool(route.get("mode") == "responses")
 
     def _take(self, chunk: Any) -> str:
         if usage := getattr(chunk, "usage", None):

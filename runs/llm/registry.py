@@ -85,6 +85,14 @@ def resolve(spec: ModelSpec) -> Model:
     return LiteLLMModel(provider=spec.provider, api_key=_key(spec.provider, base_url), base_url=base_url)
 
 
+def load_ahead() -> None:
+    """Load now what the configured model needs: for workers before they fork, since litellm takes seconds."""
+    if _configured().provider not in BUILT_IN:
+        from runs.llm.litellm_adapter import load  # noqa: PLC0415  web processes never need it
+
+        load()
+
+
 def is_allowed_address(base_url: str, *, provider: str) -> bool:
     """Whether the key of `provider` may be sent to `base_url`; an empty one means the provider's own."""
     allowed = [*_configured().allowed_base_urls, _own_address(provider)]

@@ -114,7 +114,7 @@ class Model(Protocol):
     def stream(self, request: Request) -> Iterator[str | Answer]:
         """Yield text fragments, then exactly one `Answer` as the last item.
 
-        An empty fragment is a sign of life without text, e.g. while a tool call's arguments arrive.
+        The call itself may take seconds, to load what it needs; nothing is bought before the first item. An empty fragment is a sign of life without text, e.g. while a tool call's arguments arrive.
         Raises ModelError.
         """
         ...

@@ -19,9 +19,15 @@ from tests.peers.llm import Peer, llm_peer
 Configure = Callable[..., None]
 
 KEY = "sk-canary-0123456789abcdef"
-PROVIDERS = ("openai", "anthropic", "gemini")
-MODELS = {"openai": "gpt-4o", "anthropic": "claude-sonnet-4-5", "gemini": "gemini-2.5-flash"}
-PATHS = {"openai": "/v1", "anthropic": "", "gemini": "/v1beta"}
+#: What is spoken on the wire; `responses` is OpenAI's newer dialect.
+DIALECTS = ("openai", "responses", "anthropic", "gemini")
+MODELS = {
+    "openai": "gpt-4o",
+    "responses": "responses/gpt-4o",
+    "anthropic": "claude-sonnet-4-5",
+    "gemini": "gemini-2.5-flash",
+}
+PATHS = {"openai": "/v1", "responses": "/v1", "anthropic": "", "gemini": "/v1beta"}
 HASTY = Patience(idle=10, total=20, first_delay=0.01)
 ONCE = replace(HASTY, purchases=1)
 READ_FILE = {
@@ -40,8 +46,8 @@ def peer() -> Iterator[Peer]:
         yield running
 
 
-@pytest.fixture(params=PROVIDERS)
-def provider(request: pytest.FixtureRequest) -> str:
+@pytest.fixture(params=DIALECTS)
+def dialect(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name
 
@@ -64,14 +70,18 @@ class Asker:
     """Asks one provider of the peer, and keeps what was streamed."""
 
     peer: Peer
-    provider: str
+    dialect: str
     said: list[str] = field(default_factory=list)
     retries: list[Retry] = field(default_factory=list)
     stop: Stop = field(default_factory=Stop)
 
+    @property
+    def provider(self) -> str:
+        return "openai" if self.dialect == "responses" else self.dialect
+
     def request(self, *, messages: list[dict[str, Any]] | None = None, tools: bool = True, **spec: Any) -> Request:
         return Request(
-            spec=ModelSpec(self.provider, spec.pop("model", MODELS.get(self.provider, "")), **spec),
+            spec=ModelSpec(self.provider, spec.pop("model", MODELS.get(self.dialect, "")), **spec),
             messages=messages or [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello"}],
             tools=[READ_FILE] if tools else [],
         )
@@ -94,10 +104,11 @@ class Asker:
 
 
 @pytest.fixture
-def asker(peer: Peer, provider: str, configure: Configure) -> Asker:
-    """An asker of each provider in turn, with a key, at the peer's address."""
-    configure(provider=provider, model=MODELS[provider], api_key=KEY, base_url=peer.url + PATHS[provider])
-    return Asker(peer, provider)
+def asker(peer: Peer, dialect: str, configure: Configure) -> Asker:
+    """An asker in each dialect in turn, with a key, at the peer's address."""
+    asker = Asker(peer, dialect)
+    configure(provider=asker.provider, model=MODELS[dialect], api_key=KEY, base_url=peer.url + PATHS[dialect])
+    return asker
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from tests.peers import llm_formats
 CALL = {"text": "Let me look.", "tool_calls": [{"name": "read_file", "arguments": {"path": "notes/2026.txt"}}]}
 MID_STREAM_ERRORS = {
     "openai": 'data: {"error": {"message": "Server error KEY", "type": "server_error", "code": null}}\n\n',
+    "responses": 'data: {"type": "error", "code": "server_error", "message": "KEY", "param": null}\n\n',
     "anthropic": 'event: error\ndata: {"type": "error", "error": {"type": "overloaded_error", "message": "KEY"}}\n\n',
     "gemini": 'data: {"error": {"code": 503, "message": "Overloaded KEY", "status": "UNAVAILABLE"}}\n\n',
 }
@@ -118,12 +119,11 @@ def test_a_provider_that_nobody_answers_for_is_unavailable(openai: Asker, config
 
 @pytest.mark.parametrize("ending", ["clean", "close", "reset"])
 def test_a_stream_cut_anywhere_is_either_whole_or_incomplete(asker: Asker, ending: str) -> None:
-    form = {"openai": llm_formats.openai, "anthropic": llm_formats.anthropic, "gemini": llm_formats.gemini}
-    length = sum(map(len, form[asker.provider](CALL, "a-model-name")))
+    length = sum(map(len, getattr(llm_formats, asker.dialect)(CALL, "a-model-name")))
     asker.peer.script(CALL)
     whole = asker.ask(patience=ONCE)
-    outcomes = []
-    for cut in range(0, length, 61):
+    outcomes: list[str] = []
+    for cut in range(0, length, length // 40):
         asker.peer.script({**CALL, "cut": cut, "ending": ending})
         try:
             answer = asker.ask(patience=ONCE)
@@ -163,7 +163,7 @@ def test_a_page_instead_of_a_stream_is_no_answer(asker: Asker) -> None:
 
 
 def test_an_error_in_the_middle_of_a_stream_is_asked_again(asker: Asker) -> None:
-    asker.peer.script({"raw": MID_STREAM_ERRORS[asker.provider].replace("KEY", KEY)}, {"text": "ok"})
+    asker.peer.script({"raw": MID_STREAM_ERRORS[asker.dialect].replace("KEY", KEY)}, {"text": "ok"})
 
     answer = asker.ask()
 
@@ -201,7 +201,25 @@ def test_a_stream_that_drips_for_ever_ends_at_the_total(openai: Asker) -> None:
     assert openai.said
 
 
-@pytest.mark.parametrize("provider", ["openai", "anthropic"], indirect=True)
+def test_a_busy_listener_is_not_a_silent_provider(openai: Asker) -> None:
+    openai.peer.script({"pieces": ["one", "two", "three"]})
+
+    def listen_slowly(text: str) -> None:
+        time.sleep(0.4)
+        openai.said.append(text)
+
+    ask(
+        openai.request(),
+        stop=openai.stop,
+        on_text=listen_slowly,
+        on_retry=openai.retries.append,
+        patience=replace(ONCE, idle=0.3),
+    )
+
+    assert openai.said == ["one", "two", "three"]
+
+
+@pytest.mark.parametrize("dialect", ["openai", "responses", "anthropic"], indirect=True)
 @pytest.mark.parametrize(
     "raw", ['{"path": "a', "[1, 2]", '"a"', "null", "{'path': 'a'}", '{"n": NaN}', '{"n": 1e999}', "[" * 50_000]
 )

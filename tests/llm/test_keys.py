@@ -41,10 +41,10 @@ def hosts(monkeypatch: pytest.MonkeyPatch) -> set[str]:
 
 
 def test_a_request_can_not_send_the_key_to_an_address_of_its_own(asker: Asker, thief: Peer) -> None:
-    address = thief.url + PATHS[asker.provider]
+    address = thief.url + PATHS[asker.dialect]
 
     with pytest.raises(OpenInternError) as refused:
-        validate_choice({"provider": asker.provider, "model": MODELS[asker.provider], "base_url": address})
+        validate_choice({"provider": asker.provider, "model": MODELS[asker.dialect], "base_url": address})
     error = asker.fail(base_url=address)
 
     assert (refused.value.code, refused.value.status) == ("VALIDATION_ERROR", 400)
@@ -72,10 +72,10 @@ def test_an_address_that_only_looks_like_a_listed_one_is_refused(openai: Asker, 
 
 def test_a_listed_address_gets_the_key(asker: Asker, configure: Configure, thief: Peer) -> None:
     friend = thief
-    address = friend.url + PATHS[asker.provider]
+    address = friend.url + PATHS[asker.dialect]
     configure(
         provider=asker.provider,
-        model=MODELS[asker.provider],
+        model=MODELS[asker.dialect],
         api_key=KEY,
         base_url=asker.peer.url,
         allowed_base_urls=(address + "/",),

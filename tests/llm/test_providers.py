@@ -53,14 +53,14 @@ def test_a_call_without_arguments_has_empty_ones(asker: Asker) -> None:
 
 
 @pytest.mark.parametrize(
-    ("provider", "cost"),
+    ("dialect", "cost"),
     [
         # 900 prompt + 100 cached + 500 completion tokens, at the list prices per million (cached at its own rate)
         ("openai", (900 * 2.5 + 100 * 1.25 + 500 * 10) / 1e6),
         ("anthropic", (900 * 3 + 100 * 0.3 + 500 * 15) / 1e6),
         ("gemini", (900 * 0.3 + 100 * 0.03 + 500 * 2.5) / 1e6),
     ],
-    indirect=["provider"],
+    indirect=["dialect"],
 )
 def test_usage_and_cost_are_the_providers(asker: Asker, cost: float) -> None:
     asker.peer.script({"text": "ok", "usage": [1000, 500, 100]})
@@ -82,12 +82,12 @@ def test_the_price_of_an_unknown_model_is_unknown_and_not_zero(asker: Asker) -> 
 
 
 @pytest.mark.parametrize(
-    ("provider", "model", "cost"),
+    ("dialect", "model", "cost"),
     [
         ("anthropic", "claude-sonnet-4-20250514", "0.0105"),
         ("gemini", "gemini-2.0-flash", "0.0003"),
     ],
-    indirect=["provider"],
+    indirect=["dialect"],
 )
 def test_a_model_that_left_the_price_list_is_in_our_own(asker: Asker, model: str, cost: str) -> None:
     asker.peer.script({"text": "ok", "usage": [1000, 500]})
@@ -113,7 +113,12 @@ def test_the_request_holds_what_was_asked_for(asker: Asker) -> None:
     sent = body_text(asker.peer)
     for part in ("Be brief.", "Hello", "read_file", "0.3", "321"):
         assert part in sent
-    header = {"openai": "Authorization", "anthropic": "x-api-key", "gemini": "x-goog-api-key"}[asker.provider]
+    header = {
+        "openai": "Authorization",
+        "responses": "Authorization",
+        "anthropic": "x-api-key",
+        "gemini": "x-goog-api-key",
+    }[asker.dialect]
     assert asker.peer.requests[0].headers[header].removeprefix("Bearer ") == KEY
     assert KEY not in sent + asker.peer.requests[0].path
 
@@ -161,4 +166,4 @@ def test_a_server_that_counts_no_tokens_still_answers(openai: Asker) -> None:
 def test_the_answer_names_its_model(asker: Asker) -> None:
     asker.peer.script({"text": "ok"})
 
-    assert asker.ask().model == MODELS[asker.provider]
+    assert asker.ask().model == MODELS[asker.dialect]

@@ -1,6 +1,6 @@
 """A model provider on loopback that holds, cuts, drips and refuses on request.
 
-It speaks the streaming formats of OpenAI (`/v1/chat/completions`), Anthropic (`/v1/messages`) and Gemini
+It speaks the streaming formats of OpenAI (`/v1/chat/completions`, `/v1/responses`), Anthropic (`/v1/messages`) and Gemini
 (`/v1beta/models/<model>:streamGenerateContent`). In a test: `with llm_peer() as peer`. For other processes:
 `python -m tests.peers.llm --port N` and `PeerControl("http://127.0.0.1:N")`.
 
@@ -217,6 +217,8 @@ class PeerHandler(BaseHTTPRequestHandler):
             return [step["raw"].encode()]
         if entry.path.endswith("/chat/completions"):
             return llm_formats.openai(step, entry.body["model"])
+        if entry.path.endswith("/responses"):
+            return llm_formats.responses(step, entry.body["model"])
         if entry.path.endswith("/messages"):
             return llm_formats.anthropic(step, entry.body["model"])
         model = entry.path.partition("/models/")[2].partition(":")[0]

@@ -20,7 +20,7 @@ def openai(step: Step, model: str) -> list[bytes]:
         deltas += [
             {"tool_calls": [{"index": index, "function": {"arguments": part}}]} for part in halves(arguments(call))
         ]
-    choices = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
+    choices: list[Step] = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
     choices.append({"index": 0, "delta": {}, "finish_reason": finish(step, "stop", "tool_calls", "length")})
     events = [_openai_chunk(model, choices=[choice]) for choice in choices]
     if step.get("usage", True):
@@ -63,6 +63,38 @@ def anthropic(step: Step, model: str) -> list[bytes]:
     reason = {"stop_reason": finish(step, "end_turn", "tool_use", "max_tokens"), "stop_sequence": None}
     events.append(_named("message_delta", delta=reason, usage={"output_tokens": completion}))
     return [*events, _named("message_stop")]
+
+
+def responses(step: Step, model: str) -> list[bytes]:
+    """OpenAI's Responses, streamed: what its newest models want when there are tools."""
+    items: list[tuple[Step, str, list[bytes]]] = []
+    if parts := pieces(step):
+        item: Step = {"type": "message", "id": "msg_0", "status": "completed", "role": "assistant"}
+        item |= {"content": [{"type": "output_text", "text": "".join(parts), "annotations": []}]}
+        events = [_named("response.output_text.delta", item_id="msg_0", content_index=0, delta=part) for part in parts]
+        items.append((item, "content", events))
+    for number, call in enumerate(step.get("tool_calls", [])):
+        item = {"type": "function_call", "id": f"fc_{number}", "call_id": call.get("id", f"call_{number}")}
+        item |= {"name": call["name"], "arguments": arguments(call), "status": "completed"}
+        kind = "response.function_call_arguments.delta"
+        events = [_named(kind, item_id=item["id"], delta=part) for part in halves(arguments(call))]
+        items.append((item, "arguments", events))
+    head: Step = {"id": "resp_peer", "object": "response", "created_at": 1, "model": model, "error": None}
+    begun = head | {"status": "in_progress", "output": [], "usage": None}
+    sent = [_named("response.created", response=begun)]
+    for index, (item, empty, events) in enumerate(items):
+        added = item | {"status": "in_progress", empty: [] if empty == "content" else ""}
+        sent.append(_named("response.output_item.added", output_index=index, item=added))
+        sent += [event.replace(b'"type":', f'"output_index": {index}, "type":'.encode(), 1) for event in events]
+        sent.append(_named("response.output_item.done", output_index=index, item=item))
+    prompt, completion, cached = usage(step)
+    counts: Step = {"input_tokens": prompt, "output_tokens": completion, "total_tokens": prompt + completion}
+    counts |= {"input_tokens_details": {"cached_tokens": cached}, "output_tokens_details": {"reasoning_tokens": 0}}
+    is_cut = step.get("finish") == "length"
+    status = "incomplete" if is_cut else "completed"
+    ended = head | {"status": status, "output": [item for item, _, _ in items], "usage": counts}
+    ended |= {"incomplete_details": {"reason": "max_output_tokens"} if is_cut else None}
+    return [*sent, _named(f"response.{status}", response=ended)]
 
 
 def gemini(step: Step, model: str) -> list[bytes]:
