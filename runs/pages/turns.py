@@ -14,6 +14,7 @@ from runs.models import Event, Run
 from runs.pages.wording import about_call, kind_of_tool
 
 LONG_TASK = 280  # characters: a longer one is set in smaller type
+FIRST_EVENTS = 300  # of each run: what came after stands in its trace
 
 _TOLD = (EventType.TOOL_CALLED, EventType.TOOL_BLOCKED, EventType.TOOL_RESULT, EventType.RUN_RESUMED, EventType.RUN_WAITING, EventType.STEP_RETRIED)
 
@@ -49,7 +50,12 @@ class Turn:
 
     @property
     def call_count(self) -> int:
-        return sum(line.kind == "call" for line in self.lines)
+        return max(self.run.tool_call_count, sum(line.kind == "call" for line in self.lines))
+
+    @property
+    def has_more(self) -> bool:
+        """Whether more was done than is shown."""
+        return self.run.is_final and self.run.last_seq > FIRST_EVENTS
 
     @property
     def tokens(self) -> int:
@@ -95,7 +101,7 @@ def turn_of(run: Run, *, may_act: bool) -> Turn:
 def _told(run_ids: list[str]) -> Any:
     """The events that make lines, without the results themselves: those can be large and aren't shown here."""
     fields = ("toolName", "tool_call_id", "args", "isError", "duration_ms", "message")
-    events = Event.objects.filter(run__in=run_ids, type__in=_TOLD).order_by("run_id", "seq")
+    events = Event.objects.filter(run__in=run_ids, seq__lte=FIRST_EVENTS, type__in=_TOLD).order_by("run_id", "seq")
     return events.values("run_id", "type", *(f"payload__{name}" for name in fields))
 
 

@@ -1,0 +1,34 @@
+"""Whatever the pages say, they say in Chinese too."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from babel.messages.pofile import read_po
+
+ROOT = Path(__file__).resolve().parents[2]
+TAG = re.compile(r"""\{%\s*translate\s+"((?:[^"\\]|\\.)*)"|_\("((?:[^"\\]|\\.)*)"\)""")
+SOURCES = [*ROOT.glob("templates/**/*.html"), *ROOT.glob("openintern/**/*.py"), *ROOT.glob("runs/**/*.py")]
+
+
+@pytest.fixture(scope="module")
+def translations() -> dict[str, str]:
+    with (ROOT / "locale/zh_Hans/LC_MESSAGES/django.po").open("rb") as catalogue:
+        messages = read_po(catalogue, locale="zh_Hans")
+    return {message.id if isinstance(message.id, str) else message.id[0]: message.string for message in messages if message.id and not message.fuzzy}
+
+
+def test_every_text_of_the_pages_has_its_chinese(translations: dict[str, str]) -> None:
+    said = {text for path in SOURCES if path.suffix == ".html" for groups in TAG.findall(path.read_text()) for text in groups if text}
+
+    assert len(said) > 60
+    assert sorted(text for text in said if not translations.get(text)) == []
+
+
+def test_placeholders_survive_translation(translations: dict[str, str]) -> None:
+    placeholder = re.compile(r"%\(\w+\)[^a-z]*[a-z]|%[sd]")
+    for text, chinese in translations.items():
+        told = chinese if isinstance(chinese, str) else chinese[0]
+        assert sorted(placeholder.findall(text)) == sorted(placeholder.findall(told)), text
