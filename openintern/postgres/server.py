@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -72,6 +73,13 @@ class Server:
                 process.wait(timeout=STOP_WITHIN)
             except subprocess.TimeoutExpired:
                 end(process, stop_signal=signal.SIGQUIT, within=5)
+
+    def destroy(self) -> None:
+        """Delete the database of a stopped server, wherever its files are. There is no way back."""
+        connection = clusters.read_connection(self.base_dir)
+        if connection is not None:
+            shutil.rmtree(clusters.path_of(self.base_dir, connection))
+        shutil.rmtree(clusters.home(self.base_dir))
 
     def url(self) -> str:
         """Return the address of the database, password included."""

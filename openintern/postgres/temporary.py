@@ -27,5 +27,6 @@ def temporary_server() -> Iterator[str]:
             yield server.url()
         finally:
             server.stop(process)
+            server.destroy()
     finally:
         shutil.rmtree(place, ignore_errors=True)
