@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import messages
 from django.contrib.admin import action, display
@@ -17,29 +17,41 @@ from django.utils.translation import gettext_lazy as _
 from openintern.administration import ReadOnlyPages, asker
 from openintern.errors import OpenInternError
 from openintern.sites import organization_admin
+from openintern.tenancy.identity import ScopedRequest, may
+from openintern.text import shorten
 from runs import lifecycle
 from runs.models import Event, Run
 from runs.queue.models import Ticket
 
 
 class RunPages(ReadOnlyPages[Run]):
-    list_display = ["id", "status", "user", "project", "attempt", "step", "cost", "created_at", "trace"]
+    list_display = ["id", "task", "status", "user", "project", "attempt", "step", "cost", "created_at", "trace"]
     list_filter = ["status", "created_at"]
     search_fields = ["id", "input"]
     list_select_related = ["user", "project"]
     date_hierarchy = "created_at"
     actions = ["cancel", "requeue"]
 
+    @display(description=_("task"))
+    def task(self, run: Run) -> str:
+        return shorten(run.input, 80)
+
     @display(description=_("trace"))
     def trace(self, run: Run) -> SafeString:
         return format_html('<a href="{}">{}</a>', reverse("trace", args=[run.pk]), _("open"))
 
-    @action(description=_("Cancel the selected runs"))
+    def has_cancel_permission(self, request: HttpRequest) -> bool:
+        return may(cast(ScopedRequest, request), "run", "cancel")
+
+    def has_requeue_permission(self, request: HttpRequest) -> bool:
+        return may(cast(ScopedRequest, request), "run", "requeue")
+
+    @action(description=_("Cancel the selected runs"), permissions=["cancel"])
     def cancel(self, request: HttpRequest, chosen: QuerySet[Run]) -> None:
         at = timezone.now()
         _for_each(request, chosen, lambda run: lifecycle.cancel_run(asker(request), run.pk, at=at))
 
-    @action(description=_("Put the selected runs back into the queue"))
+    @action(description=_("Put the selected runs back into the queue"), permissions=["requeue"])
     def requeue(self, request: HttpRequest, chosen: QuerySet[Run]) -> None:
         _for_each(request, chosen, lambda run: lifecycle.requeue_run(asker(request), run.pk))
 
@@ -66,7 +78,16 @@ class EventPages(ReadOnlyPages[Event]):
 
 class TicketPages(ReadOnlyPages[Ticket]):
     organization_path = "organization"
-    list_display = ["run_id", "model", "attempt", "losses", "available_at", "leased_by", "lease_expires_at", "created_at"]
+    list_display = [
+        "run_id",
+        "model",
+        "attempt",
+        "losses",
+        "available_at",
+        "leased_by",
+        "lease_expires_at",
+        "created_at",
+    ]
     search_fields = ["=run_id"]
 
 

@@ -16,11 +16,12 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from openintern.errors import Invalid
+from openintern.errors import Invalid, OpenInternError
 from openintern.ids import random_text
 from openintern.tenancy import audit
 from openintern.tenancy.models import ApiKey, Organization, User
 from openintern.tenancy.policy import KEY_SCOPES
+from openintern.tenancy.roles import Role
 
 _LAST_USED_PRECISION = timedelta(minutes=1)  # one write a minute, however busy the key
 
@@ -33,22 +34,43 @@ def create_api_key(
     scopes: Iterable[str] = ("read", "write"),
     name: str = "",
     expires_at: datetime | None = None,
+    at_most: Role = Role.OWNER,
     by: User | None = None,
     via: str = "command",
 ) -> tuple[ApiKey, str]:
     """Make a key for a member and return it with its text, which can't be had a second time.
 
-    Raises VALIDATION_ERROR for an unknown scope or somebody who isn't a member.
+    `at_most` is the role of whoever makes it: no key may do more. Raises VALIDATION_ERROR for an unknown scope
+    or somebody who isn't a member, FORBIDDEN for a key that would reach further than `at_most`.
     """
     chosen = sorted(set(scopes))
     if unknown := set(chosen) - set(KEY_SCOPES):
         raise Invalid("scopes", f"Unknown scope: {', '.join(sorted(unknown))}")
-    if not org.memberships.filter(user=user, user__is_active=True).exists():
+    membership = org.memberships.filter(user=user, user__is_active=True).first()
+    if membership is None:
         raise Invalid("user", f"{user.username} is not a member of {org.slug}")
+    reach = Role.OWNER if "act_as" in chosen else Role(membership.role)
+    if not at_most.includes(reach):
+        raise OpenInternError("FORBIDDEN", "Nobody can make a key that may do more than they may")
     prefix = random_text(12)
     text = _text(prefix, secrets.token_urlsafe(32))
-    key = ApiKey.objects.create(organization=org, user=user, name=name, prefix=prefix, digest=_digest(text), scopes=chosen, expires_at=expires_at)
-    audit.record("api_key.create", org=org, actor=by or user, via=via, object_id=prefix, details={"for": user.username, "scopes": chosen})
+    key = ApiKey.objects.create(
+        organization=org,
+        user=user,
+        name=name,
+        prefix=prefix,
+        digest=_digest(text),
+        scopes=chosen,
+        expires_at=expires_at,
+    )
+    audit.record(
+        "api_key.create",
+        org=org,
+        actor=by or user,
+        via=via,
+        object_id=prefix,
+        details={"for": user.username, "scopes": chosen},
+    )
     return key, text
 
 

@@ -54,7 +54,9 @@ def create_person(
 
 
 @transaction.atomic
-def add_member(user: User, *, org: Organization, role: Role, by: User | None = None, via: str = "command") -> Membership:
+def add_member(
+    user: User, *, org: Organization, role: Role, by: User | None = None, via: str = "command"
+) -> Membership:
     """Let a person into an organisation. Raises CONFLICT if they are in it."""
     membership, created = Membership.objects.get_or_create(user=user, organization=org, defaults={"role": role})
     if not created:
@@ -70,7 +72,14 @@ def change_role(membership: Membership, *, role: Role, by: User, via: str = "ses
     _require_another_owner(membership, after=role)
     Membership.objects.filter(pk=membership.pk).update(role=role)
     membership.role = role
-    audit.record("member.change", org=membership.organization, actor=by, via=via, object_id=membership.user.username, details={"from": before, "to": role})
+    audit.record(
+        "member.change",
+        org=membership.organization,
+        actor=by,
+        via=via,
+        object_id=membership.user.username,
+        details={"from": before, "to": role},
+    )
 
 
 @transaction.atomic
@@ -91,7 +100,9 @@ def deactivate(user: User, *, by: User, via: str = "session") -> None:
 
 
 @transaction.atomic
-def create_project(slug: str, *, org: Organization, name: str = "", by: User | None = None, via: str = "command") -> Project:
+def create_project(
+    slug: str, *, org: Organization, name: str = "", by: User | None = None, via: str = "command"
+) -> Project:
     """Make a project. Raises VALIDATION_ERROR for an illegal slug, CONFLICT for one that is taken."""
     _require_slug(slug, field="slug")
     project, created = Project.objects.get_or_create(organization=org, slug=slug, defaults={"name": name or slug})
@@ -137,9 +148,11 @@ def _require_slug(slug: str, *, field: str) -> None:
 
 
 def _require_another_owner(membership: Membership, *, after: Role | None) -> None:
-    """Lock the owners and refuse if `membership` is the last one and ceases to be an owner."""
+    """Lock the owners and refuse if `membership` ceases to be one and nobody who can sign in would be left."""
     if membership.role != Role.OWNER or after == Role.OWNER:
         return
-    owners = Membership.objects.select_for_update().filter(organization=membership.organization, role=Role.OWNER)
-    if len(owners) <= 1:
+    owners = Membership.objects.select_for_update(of=("self",)).filter(
+        organization=membership.organization, role=Role.OWNER
+    )
+    if not any(owner.user.is_active for owner in owners.select_related("user") if owner.pk != membership.pk):
         raise OpenInternError("CONFLICT", "An organisation must keep one owner")

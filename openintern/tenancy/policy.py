@@ -21,9 +21,10 @@ POLICY: Final[dict[tuple[str, str], Role]] = {
     ("run", "cancel"): Role.MEMBER,
     ("run", "inject"): Role.MEMBER,
     ("run", "requeue"): Role.ADMIN,
+    ("effect", "read"): Role.VIEWER,
+    ("effect", "settle"): Role.MEMBER,
     ("session", "read"): Role.VIEWER,
     ("session", "change"): Role.MEMBER,
-    ("ticket", "read"): Role.ADMIN,
     ("admin", "read"): Role.ADMIN,
     ("admin", "change"): Role.ADMIN,
 }
