@@ -56,7 +56,8 @@ class Pulse:
         return self._shutdown is not None and self._shutdown.is_set()
 
     def hold(self, held: Held) -> None:
-        """Begin to beat for a run."""
+        """Begin to beat for a run. One whose time is up already is stopped at once."""
+        self._watch_clock(held)
         self._held = held
         self._wake.set()
         if self._thread is None or not self._thread.is_alive():
@@ -95,8 +96,13 @@ class Pulse:
                 self._beat(own, held)
             self._watch_clock(held)
             for note in own.notifies(timeout=_LISTEN_SECONDS, stop_after=1):
-                if note.payload == f"{held.schema}:{held.claim.run_id}":
-                    held.stop.set("cancelled")
+                self._hear(note.payload)
+
+    def _hear(self, payload: str) -> None:
+        """Stop the run that is named, if it is at hand now: it needn't have been when we began to listen."""
+        held = self._held
+        if held is not None and payload == f"{held.schema}:{held.claim.run_id}":
+            held.stop.set("cancelled")
 
     def _beat(self, own: psycopg.Connection, held: Held) -> None:
         """Renew the lease; stop the work if the lease, or the run itself, has gone to somebody else."""
