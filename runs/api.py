@@ -23,7 +23,8 @@ from runs import export, lifecycle
 from runs.events import EventType
 from runs.listing import runs_matching
 from runs.models import Run, Session
-from runs.serializers import Injection, NewRun, RunDetail, RunMeta, SessionMeta
+from runs.serializers import EffectRow, Injection, NewRun, RunDetail, RunMeta, SessionMeta, Settlement
+from runs.settlement import settle_effect
 
 _CURSOR = OpenApiParameter("cursor", str, description="where to go on: `next_cursor` of the page before")
 
@@ -184,6 +185,30 @@ class RunInject(APIView):
         form = Injection(data=body_of(request))
         form.is_valid(raise_exception=True)
         lifecycle.inject_message(scope_of(request), run_id, message=form.validated_data["message"])
+        return Response({"success": True, "run_id": run_id})
+
+
+@access("effect", GET="read")
+class RunEffects(APIView):
+    """The tool calls of a run, and what is known of each."""
+
+    @extend_schema(operation_id="list_effects", responses=_page("RunEffects", effects=EffectRow(many=True)))
+    def get(self, request: Request, run_id: str) -> Response:
+        """List a run's tool calls in the order of their steps; `in_doubt` is what the run waits for."""
+        run = lifecycle.find_run(scope_of(request), run_id)
+        return Response({"effects": EffectRow(run.effects.order_by("step", "pk"), many=True).data})
+
+
+@access("effect", POST="settle")
+class EffectSettle(APIView):
+    """Saying what became of a tool call in doubt."""
+
+    @extend_schema(operation_id="settle_effect", request=Settlement, responses=_page("EffectSettled", **_SUCCESS))
+    def post(self, request: Request, run_id: str, tool_call_id: str) -> Response:
+        """Decide that it happened (with which result), that it didn't, or that it is to run again; the run goes on."""
+        form = Settlement(data=body_of(request))
+        form.is_valid(raise_exception=True)
+        settle_effect(scope_of(request), run_id, tool_call_id, **form.validated_data)
         return Response({"success": True, "run_id": run_id})
 
 

@@ -26,6 +26,7 @@ class EventType(StrEnum):
     TOOL_CALLED = "tool.called"
     TOOL_BLOCKED = "tool.blocked"
     TOOL_RESULT = "tool.result"
+    TOOL_SETTLED = "tool.settled"
     TOOL_BATCH_COMPLETED = "tool.batch.completed"
     USER_INJECTED = "user.injected"
 

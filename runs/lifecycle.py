@@ -73,7 +73,7 @@ def cancel_run(scope: Scope, run_id: str, *, at: datetime) -> Run:
 
     Raises RUN_ALREADY_FINISHED if it has ended.
     """
-    run = _lock(scope, run_id)
+    run = lock_run(scope, run_id)
     if run.is_final:
         raise OpenInternError("RUN_ALREADY_FINISHED", f"Run has already {run.status}")
     log.append(
@@ -95,7 +95,7 @@ def inject_message(scope: Scope, run_id: str, *, message: str) -> Run:
     Raises RUN_NOT_INJECTABLE unless the run is running or waiting.
     """
     _check_text("message", message)
-    run = _lock(scope, run_id)
+    run = lock_run(scope, run_id)
     if run.status not in {Run.Status.RUNNING, Run.Status.WAITING}:
         raise OpenInternError("RUN_NOT_INJECTABLE", f"Run is {run.status}")
     log.append(
@@ -114,7 +114,7 @@ def requeue_run(scope: Scope, run_id: str) -> Run:
 
     Raises RUN_ALREADY_FINISHED if it has ended.
     """
-    run = _lock(scope, run_id)
+    run = lock_run(scope, run_id)
     if run.is_final:
         raise OpenInternError("RUN_ALREADY_FINISHED", f"Run has already {run.status}")
     tickets.requeue(run)
@@ -122,7 +122,7 @@ def requeue_run(scope: Scope, run_id: str) -> Run:
     return run
 
 
-def _lock(scope: Scope, run_id: str) -> Run:
+def lock_run(scope: Scope, run_id: str) -> Run:
     """Find the run and lock its row, so that what is decided about it stays true."""
     find_run(scope, run_id)
     return Run.objects.select_for_update(of=("self",)).select_related("session").get(pk=run_id)

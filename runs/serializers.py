@@ -6,7 +6,8 @@ from typing import Any
 
 from rest_framework import serializers
 
-from runs.models import DEFAULT_AGENT, DEFAULT_SESSION_KEY, SESSION_KEY_PATTERN, Run, Session
+from runs.models import DEFAULT_AGENT, DEFAULT_SESSION_KEY, Effect, Run, SESSION_KEY_PATTERN, Session
+from runs.settlement import LONGEST_NOTE, Outcome
 
 
 class LlmConfig(serializers.Serializer[Any]):
@@ -33,6 +34,22 @@ class Injection(serializers.Serializer[Any]):
 
     message = serializers.CharField(trim_whitespace=False)
     role = serializers.ChoiceField(["user"], default="user")
+
+
+class Settlement(serializers.Serializer[Any]):
+    """What a person found out about a tool call in doubt."""
+
+    outcome = serializers.ChoiceField([outcome.value for outcome in Outcome])
+    result = serializers.DictField(required=False, help_text="what the call returned, if it happened")
+    note = serializers.CharField(max_length=LONGEST_NOTE, required=False, allow_blank=True, default="")
+
+
+class EffectRow(serializers.ModelSerializer[Effect]):
+    """One tool call."""
+
+    class Meta:
+        model = Effect
+        fields = ["tool_call_id", "step", "tool", "recovery", "status", "attempt", "rule"]
 
 
 class RunMeta(serializers.ModelSerializer[Run]):

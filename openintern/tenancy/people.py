@@ -13,6 +13,10 @@ from openintern.tenancy.models import Membership, Organization, Project, User, s
 from openintern.tenancy.roles import Role
 
 
+#: Folders that aren't a project's.
+RESERVED_PROJECTS = frozenset({"shared"})
+
+
 def create_organization(slug: str, *, name: str = "", by: User | None = None, via: str = "command") -> Organization:
     """Make an organisation with its schema. A schema that couldn't be finished is taken up by the next migration.
 
@@ -105,6 +109,8 @@ def create_project(
 ) -> Project:
     """Make a project. Raises VALIDATION_ERROR for an illegal slug, CONFLICT for one that is taken."""
     _require_slug(slug, field="slug")
+    if slug in RESERVED_PROJECTS:
+        raise Invalid("slug", f"'{slug}' is the name of what belongs to no project")
     project, created = Project.objects.get_or_create(organization=org, slug=slug, defaults={"name": name or slug})
     if not created:
         raise OpenInternError("CONFLICT", f"There is a project '{slug}' already")
