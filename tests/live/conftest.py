@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -23,6 +28,8 @@ from runs.models import LiveText, Run, Session
 from tests.conftest import Cast, Person
 from tests.live.sse import Tap
 
+CONFIG = {"model": {"provider": "mock", "model": "mock"}}
+
 
 class Script:
     """A run whose worker is the test."""
@@ -31,7 +38,7 @@ class Script:
         self.org = owner.org
         with org_scope(self.org):
             session, _ = Session.objects.get_or_create(user=owner.user, project=None, key="s_live")
-            self.run = Run.objects.create(session=session, user=owner.user, input="a task")
+            self.run = Run.objects.create(session=session, user=owner.user, input="a task", config=CONFIG)
         self.channel = f"{self.org.schema_name}:{self.run.pk}"
         self.url = f"/api/runs/{self.run.pk}/stream"
 
@@ -116,7 +123,7 @@ def browse(server: Server, committed: Cast) -> Iterator[Callable[..., Tap]]:
     taps: list[Tap] = []
 
     def open_tap(url: str, *, by: Person = committed.alice, **headers: str) -> Tap:
-        tap = Tap(server.url + url, {**by.headers, **headers})
+        tap = Tap(url if url.startswith("http") else server.url + url, {**by.headers, **headers})
         taps.append(tap)
         return tap
 
@@ -142,3 +149,37 @@ def sql(committed: Cast) -> Callable[..., list[tuple[Any, ...]]]:
             return list(cursor.fetchall())
 
     return ask
+
+
+class WebProcess:
+    """The web process as it is in production: by itself, with its pool of connections."""
+
+    def __init__(self) -> None:
+        self._listening = socket.create_server(("127.0.0.1", 0), backlog=2048)
+        self.port = self._listening.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.start()
+
+    def start(self) -> None:
+        """Start it, again if need be: the port stays, so clients wait rather than be refused."""
+        database = urlsplit(os.environ["DATABASE_URL"])._replace(path="/" + connection.settings_dict["NAME"]).geturl()
+        fd = self._listening.fileno()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "uvicorn", "openintern.asgi:application", "--fd", str(fd), "--log-level", "warning"],
+            env={**os.environ, "DATABASE_URL": database},
+            pass_fds=[fd],
+        )
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def close(self) -> None:
+        self.kill()
+        self._listening.close()
+
+
+@pytest.fixture
+def web_process(committed: Cast) -> Iterator[WebProcess]:
+    with closing(WebProcess()) as process:
+        yield process

@@ -5,31 +5,33 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 
 import httpx
 import pytest
 from pytest_django.fixtures import Settings
 
 from openintern import live
+from openintern.database import POOL_SIZE
 from runs.stream import EventTableStorage, RunSource
 from tests.conftest import Cast
-from tests.live.conftest import Script, Server
+from tests.live.conftest import Script, Server, WebProcess
 from tests.live.sse import Tap
 
 Browse = Callable[..., Tap]
 CLIENTS = 120
+CONNECTIONS = (
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'"
+)
 
 
-@pytest.fixture
-def crowd(server: Server, committed: Cast, script: Script) -> Iterator[list[socket.socket]]:
-    """120 clients who all watch the script, and have had its first event."""
-    port = int(server.url.rsplit(":", 1)[1])
-    ask = f"GET {script.url} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nAuthorization: {committed.alice.headers['Authorization']}\r\n\r\n"
+@contextmanager
+def crowd(url: str, script: Script, key: str) -> Iterator[list[socket.socket]]:
+    """120 clients who all watch the script, come at the same moment, and have had its first event."""
+    port = int(url.rsplit(":", 1)[1])
+    ask = f"GET {script.url} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nAuthorization: Bearer {key}\r\n\r\n"
     with ExitStack() as stack:
-        clients = [
-            stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30)) for _ in range(CLIENTS)
-        ]
+        clients = [stack.enter_context(socket.create_connection(("127.0.0.1", port), 60)) for _ in range(CLIENTS)]
         for client in clients:
             client.sendall(ask.encode())
         for client in clients:
@@ -38,39 +40,53 @@ def crowd(server: Server, committed: Cast, script: Script) -> Iterator[list[sock
 
 
 def test_120_open_streams_leave_the_database_and_the_api_to_the_others(
-    crowd: list[socket.socket], script: Script, server: Server, api: httpx.Client, sql: Callable[..., list[tuple[int]]]
+    web_process: WebProcess, script: Script, committed: Cast, sql: Callable[..., list[tuple[int]]]
 ) -> None:
-    assert server.call(live.client_count) == CLIENTS
-    ((connections,),) = sql(
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'"
-    )
-    times = []
-    for _ in range(20):
-        started = time.monotonic()
-        assert api.get(script.url, params={"cursor": "-1"}).status_code == 400
-        times.append(time.monotonic() - started)
+    with crowd(web_process.url, script, committed.alice.api_key) as clients:
+        ((connections,),) = sql(CONNECTIONS)
+        times = []
+        for _ in range(20):
+            started = time.monotonic()
+            answer = httpx.get(
+                f"{web_process.url}/api/runs/{script.run.pk}", headers=committed.alice.headers, timeout=20
+            )
+            times.append(time.monotonic() - started)
+            assert answer.status_code == 200
 
-    assert connections <= 8, "the test's own, the listener's, and a few readers'"
+        script.finish()
+        for client in clients:
+            assert b"run.completed" in _read_until(client, None)
+
+    assert connections <= POOL_SIZE + 2, "the pool's, the listener's and the test's own"
     assert sorted(times)[18] < 1
 
-    script.finish()
-    for client in crowd:
-        assert b"run.completed" in _read_until(client, None)
+
+def test_streams_hold_no_connection(
+    server: Server, script: Script, committed: Cast, sql: Callable[..., list[tuple[int]]]
+) -> None:
+    with crowd(server.url, script, committed.alice.api_key):
+        # nothing is pooled here, so whatever is open is held
+        deadline = time.monotonic() + 5
+        while sql(CONNECTIONS)[0][0] > 3:
+            assert time.monotonic() < deadline, "more than the listener's, the test's own and one reader's"
+            time.sleep(0.05)
+        assert server.call(live.client_count) == CLIENTS
 
 
 def test_one_event_is_read_once_however_many_watch(
-    crowd: list[socket.socket], script: Script, monkeypatch: pytest.MonkeyPatch
+    server: Server, script: Script, committed: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    script.note("so that everybody has caught up")
-    for client in crowd:
-        _read_until(client, b"caught up")
     reads: list[str] = []
-    for cls, name in ((RunSource, "news"), (EventTableStorage, "get_events")):
-        monkeypatch.setattr(cls, name, _counted(getattr(cls, name), reads))
+    with crowd(server.url, script, committed.alice.api_key) as clients:
+        script.note("so that everybody has caught up")
+        for client in clients:
+            _read_until(client, b"caught up")
+        for cls, name in ((RunSource, "news"), (EventTableStorage, "get_events")):
+            monkeypatch.setattr(cls, name, _counted(getattr(cls, name), reads))
 
-    script.note("once for all")
-    for client in crowd:
-        _read_until(client, b"once for all")
+        script.note("once for all")
+        for client in clients:
+            _read_until(client, b"once for all")
 
     assert reads == ["news"]
 

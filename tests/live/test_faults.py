@@ -10,8 +10,9 @@ import pytest
 from django.db import connection
 
 from openintern import live
+from openintern.database import own_connection_parameters
 from runs import log
-from tests.live.conftest import Script, Server
+from tests.live.conftest import Script, Server, WebProcess
 from tests.live.sse import Tap
 
 Browse = Callable[..., Tap]
@@ -64,13 +65,28 @@ def test_a_lost_notification_is_made_up_for_within_two_seconds(
     tap.wait_for(lambda tap: tap.said == "unheard too", seconds=2.2)
 
 
+def test_a_killed_web_process_costs_its_clients_a_reconnect_and_no_event(
+    browse: Browse, script: Script, web_process: WebProcess
+) -> None:
+    before = browse(web_process.url + script.url).wait_for(lambda tap: tap.seqs == [1], seconds=30)
+    script.note("before")
+    before.wait_for(lambda tap: tap.seqs == [1, 2])
+
+    web_process.kill()
+    before.to_the_end()
+    script.note("meanwhile")
+    web_process.start()
+    after = browse(web_process.url + script.url, **{"Last-Event-ID": str(before.seqs[-1])})
+    script.finish()
+
+    assert before.seqs + after.to_the_end().seqs == [1, 2, 3, 4]
+
+
 @pytest.fixture
 def closed_database(script: Script) -> Iterator[Callable[[], None]]:
     """Cut every connection and let no new one in; calling it opens the database again."""
-    name, parameters = connection.settings_dict["NAME"], connection.get_connection_params()
-    with psycopg.connect(
-        host=parameters["host"], port=parameters["port"], user=parameters["user"], dbname="postgres", autocommit=True
-    ) as outside:
+    name = connection.settings_dict["NAME"]
+    with psycopg.connect(**{**own_connection_parameters(), "dbname": "postgres"}, autocommit=True) as outside:
 
         def allow(answer: bool) -> None:
             outside.execute(
