@@ -4,6 +4,7 @@ from django.utils.module_loading import autodiscover_modules
 
 
 class OpenInternConfig(AppConfig):
+    default = True  # Django would otherwise take neither of the two in this file
     name = "openintern"
     verbose_name = "OpenIntern"
 

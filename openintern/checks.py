@@ -14,6 +14,7 @@ from django.db.migrations.loader import MigrationLoader
 
 from openintern import data_directory, live
 from openintern.health import Finding, check
+from openintern.postgres import running_url
 from openintern.tenancy import schemas
 
 OLDEST_POSTGRESQL = 15
@@ -23,13 +24,16 @@ LITTLE_SPACE = 500 * 1024 * 1024  # bytes
 @check("database", essential=True, needs_database=False, order=10)
 def database() -> Finding:
     """A PostgreSQL that answers and is not too old."""
+    remedy = "Start everything with `manage.py up`, or look at DATABASE_URL."
+    if not settings.CONFIG.server.database_url and running_url(_base_dir()) is None:
+        return Finding(False, "unavailable", f"no DATABASE_URL, and `up` isn't running for {_base_dir()}", remedy)
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT current_setting('server_version_num')::int / 10000, current_setting('server_version')")
             major, version = cursor.fetchone()
     except Exception as error:  # noqa: BLE001  that it doesn't answer, for whatever reason, is the finding
         summary = f"not reachable: {str(error).strip().splitlines()[0]}"
-        return Finding(False, "unavailable", summary, "Start everything with `manage.py up`, or look at DATABASE_URL.")
+        return Finding(False, "unavailable", summary, remedy)
     if major < OLDEST_POSTGRESQL:
         return Finding(False, "too old", f"PostgreSQL {version}", f"Move to PostgreSQL {OLDEST_POSTGRESQL} or newer.")
     return Finding(True, "ok", f"PostgreSQL {version}")
