@@ -33,12 +33,18 @@ class LiveWriter:
     def __init__(self, run: Run) -> None:
         self._run = run
         self._text = ""
+        self._is_behind = False  # whether there is text that isn't written
         self._written_at = 0.0
 
     def add(self, fragment: str) -> None:
         """Take a fragment; write what there is if the last write is long enough ago."""
         self._text += fragment
-        if time.monotonic() - self._written_at >= _INTERVAL:
+        self._is_behind = True
+        self.catch_up()
+
+    def catch_up(self) -> None:
+        """Write what was held back, once the last write is long enough ago: called too when the model falls silent."""
+        if self._is_behind and time.monotonic() - self._written_at >= _INTERVAL:
             self._write()
 
     def start_over(self) -> None:
@@ -48,7 +54,7 @@ class LiveWriter:
 
     def clear(self) -> None:
         """Remove the row, also one that a dead worker left, in the transaction that stores the whole answer."""
-        self._text = ""
+        self._text, self._is_behind = "", False
         LiveText.objects.filter(pk=self._run.pk).delete()
 
     def _write(self) -> None:
@@ -64,4 +70,5 @@ class LiveWriter:
                     "note": f"{connection.schema_name}:{self._run.pk}",
                 },
             )
+        self._is_behind = False
         self._written_at = time.monotonic()

@@ -20,7 +20,7 @@ def ask_model(work: Work) -> Answer:
         tools=[registered[name].definition() for name in work.run.config["tools"] if name in registered],
     )
     begun = time.monotonic()
-    answer = ask(request, stop=work.stop, on_text=work.live.add, on_retry=lambda retry: _retried(work, retry))
+    answer = ask(request, stop=work.stop, on_text=work.live.add, on_silence=work.live.catch_up, on_retry=lambda retry: _retried(work, retry))
     work.answered_in_ms = round((time.monotonic() - begun) * 1000)
     return answer
 

@@ -42,9 +42,12 @@ def ask(
     stop: Stop,
     on_text: Callable[[str], None],
     on_retry: Callable[[Retry], None],
+    on_silence: Callable[[], None] = lambda: None,
     patience: Patience = Patience(),
 ) -> Answer:
     """Return the model's whole answer; `on_text` gets its text as it arrives, in this thread.
+
+    `on_silence` is called about ten times a second while nothing arrives, for a listener that collects before it acts.
 
     A purchase that fails for a passing reason is repeated; `on_retry` is called before each repetition, and what
     `on_text` got until then is void. Raises ModelError when there is no answer to be had, and Stopped within a
@@ -55,12 +58,12 @@ def ask(
     for attempt in range(1, patience.purchases + 1):
         stop.check()
         try:
-            return _buy(model, request, stop=stop, on_text=on_text, patience=patience)
+            return _buy(model, request, stop=stop, on_text=on_text, on_silence=on_silence, patience=patience)
         except ModelError as error:
             delay = _delay(error, attempt=attempt, patience=patience)
             too_late = time.monotonic() - began_at + delay > patience.retry_window
             if not error.retryable or attempt == patience.purchases or too_late:
-                raise _last(error, attempt=attempt) from error
+                raise _last(error, attempt=attempt) from None
             on_retry(Retry(attempt, error.code, round(delay * 1000), error.message))
         if stop.wait(delay):
             stop.check()
@@ -77,21 +80,27 @@ def _delay(error: ModelError, *, attempt: int, patience: Patience) -> float:
 def _last(error: ModelError, *, attempt: int) -> ModelError:
     if attempt == 1:
         return error
-    return ModelError(
-        error.code,
-        f"{error.message.rstrip('.')}. Tried {attempt} times.",
-        retryable=error.retryable,
-        retry_after=error.retry_after,
-    )
+    message = f"{error.message.rstrip('.')}. Tried {attempt} times."
+    return ModelError(error.code, message, retryable=error.retryable, retry_after=error.retry_after)
 
 
-def _buy(model: Model, request: Request, *, stop: Stop, on_text: Callable[[str], None], patience: Patience) -> Answer:
+def _buy(
+    model: Model,
+    request: Request,
+    *,
+    stop: Stop,
+    on_text: Callable[[str], None],
+    on_silence: Callable[[], None],
+    patience: Patience,
+) -> Answer:
     """One purchase. The provider is read in a thread of its own, so that its silence can't hold us."""
     reader = _Reader(lambda: model.stream(request))
     reader.start()
     try:
         for item in _in_time(reader.items, stop=stop, patience=patience):
             match item:
+                case None:
+                    on_silence()
                 case str():
                     if item:
                         on_text(item)
@@ -106,8 +115,11 @@ def _buy(model: Model, request: Request, *, stop: Stop, on_text: Callable[[str],
 
 def _in_time(
     items: queue.SimpleQueue[str | Answer | BaseException], *, stop: Stop, patience: Patience
-) -> Iterator[str | Answer | BaseException]:
-    """What arrives, as long as it arrives in time and nobody says stop; time counts from the first item."""
+) -> Iterator[str | Answer | BaseException | None]:
+    """What arrives, as long as it arrives in time and nobody says stop; None for each look that found nothing.
+
+    Time counts from the first item.
+    """
     ends_at = idle_until = math.inf
     while True:
         stop.check()
@@ -120,6 +132,7 @@ def _in_time(
             # Only now: what arrived while the listener was busy was no silence.
             if time.monotonic() >= idle_until:
                 raise _too_slow(f"was silent for {patience.idle:g} s") from None
+            yield None
             continue
         now = time.monotonic()
         ends_at = min(ends_at, now + patience.total)

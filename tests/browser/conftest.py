@@ -12,6 +12,7 @@ import shutil
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from django.db import connections
 from django.utils import timezone
 from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
 
+from openintern.errors import OpenInternError
 from openintern.tenancy.scope import org_scope
 from runs import lifecycle
 from runs.llm import scripted
@@ -102,7 +104,8 @@ def _cancel_what_is_left(person: Person) -> None:
     """Leave nothing for the next test's worker, nor a model that is held for ever."""
     with org_scope(person.org):
         for run_id in Run.objects.unfinished().values_list("pk", flat=True):
-            lifecycle.cancel_run(person.scope, run_id, at=timezone.now())
+            with suppress(OpenInternError):  # it has just ended by itself
+                lifecycle.cancel_run(person.scope, run_id, at=timezone.now())
 
 
 def _work_off() -> None:
