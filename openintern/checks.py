@@ -29,7 +29,9 @@ def database() -> Finding:
         return Finding(False, "unavailable", f"no DATABASE_URL, and `up` isn't running for {_base_dir()}", remedy)
     try:
         with connection.cursor() as cursor:
-            cursor.execute("SELECT current_setting('server_version_num')::int / 10000, current_setting('server_version')")
+            cursor.execute(
+                "SELECT current_setting('server_version_num')::int / 10000, current_setting('server_version')"
+            )
             major, version = cursor.fetchone()
     except Exception as error:  # noqa: BLE001  that it doesn't answer, for whatever reason, is the finding
         summary = f"not reachable: {str(error).strip().splitlines()[0]}"
@@ -94,19 +96,17 @@ def _base_dir() -> Path:
     return path
 
 
-@check("data directory", public=False, needs_database=False, fix=lambda: _make_base_dir(), order=70)
+@check("data directory", public=False, needs_database=False, fix=lambda: data_directory.ensure(_base_dir()), order=70)
 def data_dir() -> Finding:
     """The directory for everything that isn't in the database."""
     path = _base_dir()
     if not path.is_dir():
         return Finding(False, "missing", f"{path} doesn't exist", "`doctor --fix` makes it.")
     if not os.access(path, os.W_OK | os.X_OK):
-        return Finding(False, "not writable", f"{path} is not writable", "Change its owner, or choose another DATA_DIR.")
+        return Finding(
+            False, "not writable", f"{path} is not writable", "Change its owner, or choose another DATA_DIR."
+        )
     return Finding(True, "ok", str(path))
-
-
-def _make_base_dir() -> None:
-    data_directory.ensure(_base_dir())
 
 
 @check("disk", public=False, needs_database=False, order=75)

@@ -204,9 +204,7 @@ def _server(sources: _Sources) -> Server:
         database_url=sources.get("server.databaseUrl", "DATABASE_URL", _text, ""),
         configured_secret_key=sources.get("server.secretKey", "SECRET_KEY", _text, ""),
         cors_origins=sources.get("server.corsOrigins", "CORS_ORIGINS", _texts, ()),
-        allowed_hosts=sources.get(
-            "server.allowedHosts", "ALLOWED_HOSTS", _texts, Server.allowed_hosts
-        ),
+        allowed_hosts=sources.get("server.allowedHosts", "ALLOWED_HOSTS", _texts, Server.allowed_hosts),
     )
 
 
@@ -215,9 +213,7 @@ def _agent(sources: _Sources, *, base_dir: Path) -> Agent:
         max_steps=sources.get("agent.maxSteps", "AGENT_MAX_STEPS", _steps, Agent.max_steps),
         timeout_ms=sources.get("agent.timeout", "AGENT_TIMEOUT_MS", _count, Agent.timeout_ms),
         work_dir=_directory(sources, "agent.workDir", "WORK_DIR", base_dir / "workspaces"),
-        max_tokens_per_run=sources.get(
-            "agent.maxTokensPerRun", "MAX_TOKENS_PER_RUN", _count, Agent.max_tokens_per_run
-        ),
+        max_tokens_per_run=sources.get("agent.maxTokensPerRun", "MAX_TOKENS_PER_RUN", _count, Agent.max_tokens_per_run),
         max_cost_per_run=sources.get("agent.maxCostPerRun", "MAX_COST_PER_RUN", _amount, None),
         model_limits=sources.get("agent.modelLimits", "MODEL_LIMITS", _limits, {}),
     )
@@ -249,13 +245,9 @@ def _llm(sources: _Sources) -> LLM:
         model=model,
         api_key=api_key,
         base_url=base_url,
-        temperature=sources.get(
-            "llm.temperature", "LLM_TEMPERATURE", _temperature, LLM.temperature
-        ),
+        temperature=sources.get("llm.temperature", "LLM_TEMPERATURE", _temperature, LLM.temperature),
         max_tokens=sources.get("llm.maxTokens", "LLM_MAX_TOKENS", _count, LLM.max_tokens),
-        allowed_base_urls=sources.get(
-            "llm.allowedBaseUrls", "LLM_ALLOWED_BASE_URLS", _texts, LLM.allowed_base_urls
-        ),
+        allowed_base_urls=sources.get("llm.allowedBaseUrls", "LLM_ALLOWED_BASE_URLS", _texts, LLM.allowed_base_urls),
     )
 
 

@@ -51,7 +51,7 @@ def write_private(path: Path, text: str, *, replace: bool = True) -> None:
             file.flush()
             os.fsync(file.fileno())
         if replace:
-            os.replace(name, path)
+            Path(name).replace(path)
             return
         try:
             os.link(name, path)

@@ -92,14 +92,14 @@ def repair(broken: Check) -> None:
         return
     try:
         broken.fix()
-    except Exception as error:  # the outermost edge: the next look tells the person
+    except Exception as error:  # noqa: BLE001  the outermost edge: the next look tells the person
         logger.warning("repairing %s failed: %s", broken.name, error)
 
 
 def _look(one: Check) -> Finding:
     try:
         return one.look()
-    except Exception as error:  # the outermost edge: whatever is wrong is what the check is for
+    except Exception as error:  # noqa: BLE001  the outermost edge: whatever is wrong is what the check is for
         logger.warning("health check %s failed: %s", one.name, error)
         first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
         return Finding(False, "unavailable", f"could not be checked: {first_line}")
@@ -124,5 +124,5 @@ def report(request: HttpRequest) -> JsonResponse:
     if not missing:
         return JsonResponse(body)
     answer = JsonResponse({**body, "missing": missing}, status=503, headers={"Retry-After": "5"})
-    answer._has_been_logged = True  # type: ignore[attr-defined]  # asked every second, it would fill the log
+    answer._has_been_logged = True  # type: ignore[attr-defined]  # noqa: SLF001  asked every second, it would fill the log
     return answer

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
-from typing import IO
+from typing import IO, Self
 
 from openintern.lifeline import die_with_parent
 
@@ -158,7 +158,7 @@ class Supervisor:
             self.tend()
             time.sleep(0.25)
 
-    def __enter__(self) -> Supervisor:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

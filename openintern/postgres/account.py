@@ -45,7 +45,15 @@ def _make_system_user() -> None:
             f"PostgreSQL doesn't run as root, and there is no useradd to make the user {NAME}: "
             "make that user, start as another user, or set DATABASE_URL"
         )
-    options = ["--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin"]
+    options = [
+        "--system",
+        "--user-group",
+        "--no-create-home",
+        "--home-dir",
+        "/nonexistent",
+        "--shell",
+        "/usr/sbin/nologin",
+    ]
     made = subprocess.run([program, *options, NAME], capture_output=True, text=True, check=False)
     if made.returncode not in (0, 9):  # 9: somebody else made it just now
         raise PostgresError(f"The system user {NAME} can't be made: {made.stderr.strip()}")

@@ -92,7 +92,7 @@ def _make_public(directory: Path) -> None:
 
 def _open_to_readers(root: Path) -> None:
     for directory, _, names in os.walk(root):
-        os.chmod(directory, 0o755)
+        Path(directory).chmod(0o755)
         for name in names:
             path = Path(directory, name)
             if not path.is_symlink():

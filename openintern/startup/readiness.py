@@ -28,7 +28,9 @@ def require_free(host: str, port: int) -> None:
         try:
             probe.bind(address)
         except OSError as error:
-            raise NotReady(f"Can't listen on {host}, port {port}: {error.strerror}. Choose another with --port.") from None
+            raise NotReady(
+                f"Can't listen on {host}, port {port}: {error.strerror}. Choose another with --port."
+            ) from None
 
 
 def wait_until_ready(

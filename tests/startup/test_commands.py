@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -35,10 +34,10 @@ def test_init_writes_the_defaults_and_keeps_a_file_that_is_there(
 
 
 @pytest.fixture
-def only(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def only(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Replace what is checked."""
     monkeypatch.setattr(health, "_checks", {})
-    yield health.check
+    return health.check
 
 
 @pytest.mark.django_db

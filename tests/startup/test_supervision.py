@@ -148,7 +148,6 @@ def test_every_way_to_ask_ends_the_block_alike(number: signal.Signals) -> None:
     before = signal.getsignal(number)
 
     with pytest.raises(KeyboardInterrupt), supervision.stopped_by_signals():
-        os.kill(os.getpid(), number)
-        time.sleep(5)
+        signal.raise_signal(number)
 
     assert signal.getsignal(number) is before

@@ -35,10 +35,10 @@ class Up:
     line: dict[str, Any]
 
     def get(self, path: str) -> tuple[int, dict[str, Any]]:
-        request = urllib.request.Request(self.line["url"] + path)  # noqa: S310
+        request = urllib.request.Request(self.line["url"] + path)
         request.add_header("Authorization", f"Bearer {self.line['api_key']}")
         try:
-            with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=20) as answer:
                 return answer.status, json.load(answer)
         except urllib.error.HTTPError as error:
             return error.code, json.load(error)

@@ -57,7 +57,9 @@ class Command(BaseCommand):
         except (instance.InUse, PostgresError, GivenUp, NotReady) as error:
             raise CommandError(str(error)) from error
         except PermissionError as error:
-            raise CommandError(f"{error.filename}: {error.strerror}. Start as its owner, or choose another --data-dir.") from error
+            raise CommandError(
+                f"{error.filename}: {error.strerror}. Start as its owner, or choose another --data-dir."
+            ) from error
 
     def _start(self, supervisor: Supervisor, config: Configuration, *, host: str) -> None:
         port, base_dir = config.server.port, config.server.base_dir
