@@ -45,6 +45,8 @@ def translate(error: Exception, *, wire: Wire, provider: str, key: str) -> Model
         return broken_off(provider)
     if any(isinstance(cause, httpx.TimeoutException | TimeoutError) for cause in causes):
         status = 408
+    if wire.answered and status == 400 and not _TOO_LONG.search(detail):
+        status = 500  # the request was accepted: what broke later is theirs
     if status >= 400 and (status < 500 or wire.answered or not _is_about_the_network(causes)):
         return _by_status(status, provider=provider, detail=detail, retry_after=None)
     return ModelError("LLM_UNAVAILABLE", f"{provider} can't be reached: {detail}", retryable=True)

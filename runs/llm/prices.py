@@ -52,8 +52,11 @@ def register(litellm: Any) -> None:
 def cost_of(litellm: Any, *, provider: str, model: str, usage: Any) -> Decimal | None:
     """The price of `usage` (litellm's own, with its cached tokens), or None when it isn't known.
 
-    Retired models stay in litellm's table at a price of zero: zero is no price.
+    Retired models stay in litellm's table at a price of zero: zero is no price. Nobody sells Ollama's models, and
+    litellm would ask a local server for them.
     """
+    if provider == "ollama_chat":
+        return None
     try:
         prompt, completion = litellm.cost_per_token(
             model=model,

@@ -20,14 +20,15 @@ Configure = Callable[..., None]
 
 KEY = "sk-canary-0123456789abcdef"
 #: What is spoken on the wire; `responses` is OpenAI's newer dialect.
-DIALECTS = ("openai", "responses", "anthropic", "gemini")
+DIALECTS = ("openai", "responses", "anthropic", "gemini", "ollama")
 MODELS = {
     "openai": "gpt-4o",
     "responses": "responses/gpt-4o",
     "anthropic": "claude-sonnet-4-5",
     "gemini": "gemini-2.5-flash",
+    "ollama": "llama3.2",
 }
-PATHS = {"openai": "/v1", "responses": "/v1", "anthropic": "", "gemini": "/v1beta"}
+PATHS = {"openai": "/v1", "responses": "/v1", "anthropic": "", "gemini": "/v1beta", "ollama": ""}
 HASTY = Patience(idle=10, total=20, first_delay=0.01)
 ONCE = replace(HASTY, purchases=1)
 READ_FILE = {

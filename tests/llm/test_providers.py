@@ -44,7 +44,7 @@ def test_tool_calls_arrive_whole_and_in_order(asker: Asker) -> None:
 
 
 def test_a_call_without_arguments_has_empty_ones(asker: Asker) -> None:
-    nothing = "{}" if asker.provider == "gemini" else ""
+    nothing = "{}" if asker.dialect in ("gemini", "ollama") else ""
     asker.peer.script({"tool_calls": [{"name": "list_files", "arguments": nothing}]})
 
     answer = asker.ask()
@@ -118,6 +118,7 @@ def test_the_request_holds_what_was_asked_for(asker: Asker) -> None:
         "responses": "Authorization",
         "anthropic": "x-api-key",
         "gemini": "x-goog-api-key",
+        "ollama": "Authorization",
     }[asker.dialect]
     assert asker.peer.requests[0].headers[header].removeprefix("Bearer ") == KEY
     assert KEY not in sent + asker.peer.requests[0].path

@@ -1,7 +1,7 @@
 """A model provider on loopback that holds, cuts, drips and refuses on request.
 
-It speaks the streaming formats of OpenAI (`/v1/chat/completions`, `/v1/responses`), Anthropic (`/v1/messages`) and Gemini
-(`/v1beta/models/<model>:streamGenerateContent`). In a test: `with llm_peer() as peer`. For other processes:
+It speaks the streaming formats of OpenAI (`/v1/chat/completions`, `/v1/responses`), Anthropic (`/v1/messages`), Gemini
+(`/v1beta/models/<model>:streamGenerateContent`) and Ollama (`/api/chat`). In a test: `with llm_peer() as peer`. For other processes:
 `python -m tests.peers.llm --port N` and `PeerControl("http://127.0.0.1:N")`.
 
 A script is a list of steps, one for each request; the last step of a script repeats. A step is a dict:
@@ -172,6 +172,9 @@ class PeerHandler(BaseHTTPRequestHandler):
         if self.path.startswith("/peer/"):
             self._control(body)
             return
+        if self.path == "/api/show":  # litellm asks Ollama about a model now and then, in a thread of its own
+            self._reply(404, {"error": "model not found"})
+            return
         entry, step = self.peer.arrive(self.path, dict(self.headers.items()), body)
         try:
             self.peer.finish(entry, self._answer(entry, step))
@@ -219,6 +222,8 @@ class PeerHandler(BaseHTTPRequestHandler):
             return llm_formats.openai(step, entry.body["model"])
         if entry.path.endswith("/responses"):
             return llm_formats.responses(step, entry.body["model"])
+        if entry.path.endswith("/api/chat"):
+            return llm_formats.ollama(step, entry.body["model"])
         if entry.path.endswith("/messages"):
             return llm_formats.anthropic(step, entry.body["model"])
         model = entry.path.partition("/models/")[2].partition(":")[0]

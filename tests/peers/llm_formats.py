@@ -118,6 +118,22 @@ def gemini(step: Step, model: str) -> list[bytes]:
     return events
 
 
+def ollama(step: Step, model: str) -> list[bytes]:
+    """A local Ollama: one JSON object a line; a tool call is always whole."""
+    prompt, completion, _ = usage(step)
+    messages: list[Step] = [{"content": piece} for piece in pieces(step)]
+    messages += [
+        {"content": "", "tool_calls": [{"function": {"name": call["name"], "arguments": json.loads(arguments(call))}}]}
+        for call in step.get("tool_calls", [])
+    ]
+    head = {"model": model, "created_at": "2026-01-01T00:00:00Z"}
+    lines = [head | {"message": {"role": "assistant"} | message, "done": False} for message in messages]
+    reason = finish(step, "stop", "stop", "length")
+    counts = {"prompt_eval_count": prompt, "eval_count": completion}
+    lines.append(head | {"message": {"role": "assistant", "content": ""}, "done": True, "done_reason": reason} | counts)
+    return [json.dumps(line).encode() + b"\n" for line in lines]
+
+
 def pieces(step: Step) -> list[str]:
     """The text of `step` as the fragments it is sent in."""
     if "pieces" in step:
