@@ -33,7 +33,13 @@ _TAGS = {
     "a", "blockquote", "br", "code", "del", "div", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p",
     "pre", "s", "span", "strong", "table", "tbody", "td", "th", "thead", "tr", "ul",
 }  # fmt: skip
-_ATTRIBUTES = {"a": {"href", "title"}, "ol": {"start"}, "code": {"class"}, "span": {"class"}, "div": {"class", "tabindex"}}
+_ATTRIBUTES = {
+    "a": {"href", "title"},
+    "ol": {"start"},
+    "code": {"class"},
+    "span": {"class"},
+    "div": {"class", "tabindex"},
+}
 _CLASSES = {"host", "table-scroll"}
 
 _code_formatter = HtmlFormatter[str](nowrap=True, classprefix="tok-")
@@ -54,7 +60,7 @@ def highlight_code(code: str, language: str) -> str:
         lexer = get_lexer_by_name(language, stripnl=False)
     except ClassNotFound:
         return escape(code)
-    return highlight(code, lexer, _code_formatter)
+    return str(highlight(code, lexer, _code_formatter))
 
 
 def _as_written(text: str) -> SafeString:
@@ -145,4 +151,6 @@ class _Parser(MarkdownIt):
         return _is_harmless(url)
 
 
-_parser = _Parser("commonmark", {"html": False, "typographer": False}, renderer_cls=_Renderer).enable(["table", "strikethrough"])
+_parser = _Parser("commonmark", {"html": False, "typographer": False}, renderer_cls=_Renderer).enable(
+    ["table", "strikethrough"]
+)

@@ -87,7 +87,9 @@ def set_theme(request: HttpRequest) -> HttpResponse:
     response = HttpResponseRedirect(way_back(request, default="chat"))
     theme = request.POST.get("theme", "")
     if theme in THEMES:
-        response.set_cookie(THEME_COOKIE, theme, max_age=_A_YEAR, samesite="Lax", httponly=True, secure=request.is_secure())
+        response.set_cookie(
+            THEME_COOKIE, theme, max_age=_A_YEAR, samesite="Lax", httponly=True, secure=request.is_secure()
+        )
     else:
         response.delete_cookie(THEME_COOKIE, samesite="Lax")
     return response
@@ -96,7 +98,14 @@ def set_theme(request: HttpRequest) -> HttpResponse:
 def _navigation(request: ScopedRequest) -> Sequence[Destination]:
     here = request.resolver_match.url_name if request.resolver_match else ""
     return [
-        Destination(each.url_name, each.label, each.icon, each.resource, each.also, is_current=here in (each.url_name, *each.also))
+        Destination(
+            each.url_name,
+            each.label,
+            each.icon,
+            each.resource,
+            each.also,
+            is_current=here in (each.url_name, *each.also),
+        )
         for each in NAVIGATION
         if may(request, each.resource, "read")
     ]
@@ -105,7 +114,7 @@ def _navigation(request: ScopedRequest) -> Sequence[Destination]:
 def _organizations_of(asker: Scope | None) -> list[Organization]:
     if asker is None:
         return []
-    return list(Organization.objects.active().filter(memberships__user=asker.user).order_by("name"))
+    return list(Organization.objects.filter(is_active=True, memberships__user=asker.user).order_by("name"))
 
 
 def _account_links(request: ScopedRequest) -> list[dict[str, Any]]:

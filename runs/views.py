@@ -41,7 +41,15 @@ def chat(request: HttpRequest, session_key: str = "") -> HttpResponse:
         return _give_task(request, session_key or new_id("s"))
     scope = scope_of(request)
     session = sessions.find_session(scope, session_key) if session_key else None
-    page = newest_first(session.runs.select_related("session", "user"), cursor=request.GET.get("before"), limit=TURNS) if session else None
+    page = (
+        newest_first(
+            session.runs.filter(in_conversation=True).select_related("session", "user"),
+            cursor=request.GET.get("before"),
+            limit=TURNS,
+        )
+        if session
+        else None
+    )
     turns = turns_of(page.rows[::-1], may_act=_may_act(scope)) if page else []
     context = {
         "session": session,
@@ -62,7 +70,9 @@ def chat(request: HttpRequest, session_key: str = "") -> HttpResponse:
 def turn(request: HttpRequest, run_id: str) -> HttpResponse:
     """Show one task with its answer: what the chat puts in place of the live one when the run has ended."""
     scope = scope_of(request)
-    return render(request, "runs/_turn.html", {"turn": turn_of(lifecycle.find_run(scope, run_id), may_act=_may_act(scope))})
+    return render(
+        request, "runs/_turn.html", {"turn": turn_of(lifecycle.find_run(scope, run_id), may_act=_may_act(scope))}
+    )
 
 
 @access("session", POST="change")
@@ -162,19 +172,37 @@ def _chips(scope: Scope, *, status: str, words: str) -> list[dict[str, Any]]:
     """A chip for each status; a number on those that want attention."""
     numbers = unfinished_by_status(scope)
     every = [("", _("all")), *Run.Status.choices]
-    return [{"label": label, "url": _address("runs", status=value, q=words), "is_current": value == status, "number": numbers.get(value)} for value, label in every]
+    return [
+        {
+            "label": label,
+            "url": _address("runs", status=value, q=words),
+            "is_current": value == status,
+            "number": numbers.get(value),
+        }
+        for value, label in every
+    ]
 
 
 def _events_view(request: HttpRequest, run: Run, *, after: int) -> dict[str, Any]:
     kind = request.GET.get("type", "")
     rows = traces.event_rows(scope_of(request), run.pk, after=after, type=kind)
-    later = _address("trace", run.pk, view="events", type=kind, cursor=rows[-1].seq) if len(rows) == traces.EVENTS else ""
+    later = (
+        _address("trace", run.pk, view="events", type=kind, cursor=rows[-1].seq) if len(rows) == traces.EVENTS else ""
+    )
     types = [name for name in EventType if name != EventType.LLM_TOKEN]
-    return {"events": rows, "type": kind, "event_types": types, "later_url": later, "export_url": _export_url(run, type=kind)}
+    return {
+        "events": rows,
+        "type": kind,
+        "event_types": types,
+        "later_url": later,
+        "export_url": _export_url(run, type=kind),
+    }
 
 
 def _export_url(run: Run, **query: Any) -> str:
-    return f"/api/runs/{run.pk}/export?" + urlencode({"format": "json", **{name: value for name, value in query.items() if value}})
+    return f"/api/runs/{run.pk}/export?" + urlencode(
+        {"format": "json", **{name: value for name, value in query.items() if value}}
+    )
 
 
 def _address(name: str, *args: Any, **query: Any) -> str:

@@ -9,7 +9,7 @@ from django.contrib.auth import views as auth_views
 from django.contrib.auth.forms import AuthenticationForm
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse_lazy
 from django.utils import timezone
@@ -22,7 +22,7 @@ from openintern.pages import scope_of
 from openintern.tenancy import audit, throttle
 from openintern.tenancy.access import access, public
 from openintern.tenancy.identity import CURRENT_ORG, ScopedRequest, address_of
-from openintern.tenancy.models import Organization, User
+from openintern.tenancy.models import Organization
 
 
 class SignInForm(AuthenticationForm):
@@ -34,7 +34,9 @@ class SignInForm(AuthenticationForm):
         try:
             throttle.require_patience(username=username, address=address, at=timezone.now())
         except OpenInternError as error:
-            raise ValidationError(_("Too many attempts. Try again in a quarter of an hour."), code="throttled") from error
+            raise ValidationError(
+                _("Too many attempts. Try again in a quarter of an hour."), code="throttled"
+            ) from error
         try:
             return super().clean()
         except ValidationError:
@@ -50,7 +52,7 @@ class SignIn(auth_views.LoginView):
     authentication_form = SignInForm
     redirect_authenticated_user = True
 
-    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """Show the form; as a whole page even to htmx, whose fragment nobody signed in would get."""
         if getattr(request, "htmx", False):
             return HttpResponseClientRedirect(request.get_full_path())
@@ -59,7 +61,13 @@ class SignIn(auth_views.LoginView):
     def form_valid(self, form: AuthenticationForm) -> HttpResponse:
         """Let the person in, with a row in the audit."""
         with transaction.atomic():
-            audit.record("session.create", actor=cast(User, form.get_user()), via="session", object_id=form.get_user().get_username(), address=address_of(self.request))
+            audit.record(
+                "session.create",
+                actor=form.get_user(),
+                via="session",
+                object_id=form.get_user().get_username(),
+                address=address_of(self.request),
+            )
             return super().form_valid(form)
 
     def form_invalid(self, form: AuthenticationForm) -> HttpResponse:
@@ -96,7 +104,9 @@ class ChangePassword(auth_views.PasswordChangeView):
 @require_POST
 def switch_organization(request: ScopedRequest) -> HttpResponse:
     """Go on in another of one's organisations."""
-    chosen = Organization.objects.active().filter(memberships__user=scope_of(request).user, slug=request.POST.get("organization", "")).first()
+    chosen = Organization.objects.filter(
+        is_active=True, memberships__user=scope_of(request).user, slug=request.POST.get("organization", "")
+    ).first()
     if chosen is None:
         raise NotFound("Organisation")
     request.session[CURRENT_ORG] = chosen.pk

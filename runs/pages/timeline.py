@@ -14,6 +14,7 @@ from runs.pages.wording import about_call, gist, kind_of_tool
 
 NARROWEST = 0.4  # per cent of the drawing: what took no time is seen all the same
 MOST_TICKS = 6
+_CLOCK_FIGURES = (15_000, 30_000, 60_000, 120_000, 300_000, 600_000, 1_800_000, 3_600_000)
 
 
 @dataclass
@@ -102,7 +103,10 @@ class Timeline:
     def ticks(self) -> list[Tick]:
         """Marks for the axis at round figures, the first at 0."""
         size = _round_up(self.length_ms / MOST_TICKS)
-        return [Tick(number * size, f"{number * size / self.length_ms:.3%}") for number in range(int(self.length_ms // size) + 1)]
+        return [
+            Tick(number * size, f"{number * size / self.length_ms:.3%}")
+            for number in range(int(self.length_ms // size) + 1)
+        ]
 
 
 _HAPPENINGS = {
@@ -115,6 +119,9 @@ _HAPPENINGS = {
     EventType.RUN_CANCELLED: "cancelled",
 }
 
+_FACTS_OF_ANSWER = ("promptTokens", "cachedTokens", "completionTokens", "finishReason")
+_FACTS_OF_CALL = ("rule", "risk_level", "recovery")
+
 
 def build(events: Iterable[Event], *, began_at: datetime, now: datetime) -> Timeline:
     """Fold `events`, in their order, into a timeline. `now` is where what still goes on is drawn to."""
@@ -122,7 +129,13 @@ def build(events: Iterable[Event], *, began_at: datetime, now: datetime) -> Time
     for event in events:
         fold.take(event)
     ended_at = fold.ended_at or now
-    timeline = Timeline(fold.first_at, max(ended_at, fold.first_at + timedelta(milliseconds=1)), fold.rows, fold.model_calls, len(fold.tools))
+    timeline = Timeline(
+        fold.first_at,
+        max(ended_at, fold.first_at + timedelta(milliseconds=1)),
+        fold.rows,
+        fold.model_calls,
+        len(fold.tools),
+    )
     for span in fold.spans:
         _place(span, timeline)
     return timeline
@@ -166,7 +179,9 @@ class _Fold:
             self.step.parts.append(span)
 
     def _happen(self, event: Event) -> None:
-        happening = Happening(f"e{event.seq}", event.at, event.type, _HAPPENINGS[EventType(event.type)], event.payload, event.attempt)
+        happening = Happening(
+            f"e{event.seq}", event.at, event.type, _HAPPENINGS[EventType(event.type)], event.payload, event.attempt
+        )
         if self.step is None or event.type in TERMINAL:
             self.rows.append(happening)
         else:
@@ -179,9 +194,10 @@ class _Fold:
         self.spans.append(self.step)
         self._ask(event)
 
-    def _ask(self, event: Event) -> None:
+    def _ask(self, event: Event) -> Span:
         self.asked = Span(f"m{event.seq}", "model", "", event.at, icon="model")
         self._add(self.asked)
+        return self.asked
 
     def _ask_again(self, event: Event) -> None:
         """After a retry the model is asked anew; after a crash too, unless its answer was stored already."""
@@ -190,26 +206,23 @@ class _Fold:
             self._ask(event)
 
     def _answer(self, event: Event) -> None:
-        told = event.payload
-        self.model_calls += 1
-        if self.asked is None:
-            self._ask(event)
-        span = self.asked
-        assert span is not None
-        began = event.at - timedelta(milliseconds=told.get("duration_ms") or 0)
-        span.id, span.name, span.began_at = f"e{event.seq}", told.get("model", ""), max(began, span.began_at) if self.step else began
-        span.tokens, span.cost, span.text = told.get("totalTokens"), told.get("cost"), told.get("text") or ""
-        span.sent = told.get("toolCalls")
-        span.about = gist(span.text) or ", ".join(call["name"] for call in told.get("toolCalls", []))
-        span.facts = {name: told[name] for name in ("promptTokens", "cachedTokens", "completionTokens", "finishReason") if told.get(name) not in (None, "")}
-        self._close(span, event.at, "completed")
+        told, calls = event.payload, event.payload.get("toolCalls", [])
+        span = self.asked or self._ask(event)
         self.asked = None
+        self.model_calls += 1
+        began_at = event.at - timedelta(milliseconds=told.get("duration_ms") or 0)
+        span.began_at = max(began_at, self.step.began_at) if self.step else began_at
+        span.name, span.text = told.get("model", ""), told.get("text") or ""
+        span.tokens, span.cost, span.sent = told.get("totalTokens"), told.get("cost"), calls or None
+        span.about = gist(span.text) or ", ".join(call["name"] for call in calls)
+        span.facts = {name: told[name] for name in _FACTS_OF_ANSWER if told.get(name) not in (None, "")}
+        self._close(span, event.at, "completed")
 
     def _call(self, event: Event) -> None:
         told = event.payload
         name, args = told["toolName"], told.get("args")
         span = Span(f"e{event.seq}", "tool", name, event.at, icon=kind_of_tool(name), about=about_call(args), sent=args)
-        span.facts = {key: told[key] for key in ("rule", "risk_level", "recovery") if told.get(key)}
+        span.facts = {key: told[key] for key in _FACTS_OF_CALL if told.get(key)}
         if event.type == EventType.TOOL_BLOCKED:
             self._close(span, event.at, "blocked")
             span.about = told.get("reason", "")
@@ -257,9 +270,8 @@ def _share(at: datetime, timeline: Timeline) -> float:
 
 
 def _round_up(milliseconds: float) -> float:
-    """Return the next figure people count time in: 1, 2 or 5 times a power of ten; quarters of minutes above a few seconds."""
-    for size in (15_000, 30_000, 60_000, 120_000, 300_000, 600_000, 1_800_000, 3_600_000):
-        if size / 3 < milliseconds <= size and milliseconds > 10_000:
-            return size
-    power = 10 ** math.floor(math.log10(milliseconds))
+    """Return the next figure people count time in: above ten seconds a clock's, else 1, 2 or 5 times a power of ten."""
+    if 10_000 < milliseconds <= _CLOCK_FIGURES[-1]:
+        return next(size for size in _CLOCK_FIGURES if size >= milliseconds)
+    power: float = 10.0 ** math.floor(math.log10(milliseconds))
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= milliseconds)

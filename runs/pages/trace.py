@@ -17,7 +17,19 @@ EVENTS = 200
 TIMELINE_EVENTS = 600
 
 _BAD = {EventType.RUN_FAILED, EventType.RUN_CANCELLED, EventType.TOOL_BLOCKED, EventType.STEP_RETRIED}
-_TELLING = ("message", "output", "input", "text", "reason", "resultType", "model", "cancelled_by", "checkpoint_step_id", "strategy", "stepNumber")
+_TELLING = (
+    "message",
+    "output",
+    "input",
+    "text",
+    "reason",
+    "resultType",
+    "model",
+    "cancelled_by",
+    "checkpoint_step_id",
+    "strategy",
+    "stepNumber",
+)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,14 @@ from runs.pages.wording import about_call, kind_of_tool
 LONG_TASK = 280  # characters: a longer one is set in smaller type
 FIRST_EVENTS = 300  # of each run: what came after stands in its trace
 
-_TOLD = (EventType.TOOL_CALLED, EventType.TOOL_BLOCKED, EventType.TOOL_RESULT, EventType.RUN_RESUMED, EventType.RUN_WAITING, EventType.STEP_RETRIED)
+_TOLD = (
+    EventType.TOOL_CALLED,
+    EventType.TOOL_BLOCKED,
+    EventType.TOOL_RESULT,
+    EventType.RUN_RESUMED,
+    EventType.RUN_WAITING,
+    EventType.STEP_RETRIED,
+)
 
 
 @dataclass
@@ -85,7 +92,11 @@ def turns_of(runs: Sequence[Run], *, may_act: bool) -> list[Turn]:
             case EventType.TOOL_RESULT if key in calls:
                 _settle(calls[key], told)
             case EventType.RUN_RESUMED:
-                turn.lines.append(Line("resumed", "resumed", about=_("A worker was lost; another one went on from the last saved step")))
+                turn.lines.append(
+                    Line(
+                        "resumed", "resumed", about=_("A worker was lost; another one went on from the last saved step")
+                    )
+                )
             case EventType.STEP_RETRIED:
                 turn.lines.append(Line("retry", "retry", about=_("The model didn’t answer; asked again")))
             case EventType.RUN_WAITING:

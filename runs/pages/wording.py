@@ -23,7 +23,7 @@ _TELLING = ("path", "pattern", "query", "run_id", "url", "name", "command")
 
 def kind_of_tool(name: str) -> str:
     """Return the icon of a tool: what it does to files and the like can be seen before it is read."""
-    return _ICONS.get(name.split("_")[0], "tool")
+    return _ICONS.get(name.partition("_")[0], "tool")
 
 
 def about_call(args: Any) -> str:

@@ -32,7 +32,15 @@ def test_hostile_text_is_shown_as_text_wherever_it_comes_from(
     visit: Visit, committed: Cast, start_run: Callable[..., Run], work: Callable[[], None]
 ) -> None:
     steps = [
-        {"text": PAYLOAD, "tool_calls": [{"name": "write_file", "arguments": {"path": "</script><img src=x onerror=alert(9)>.md", "content": PAYLOAD}}]},
+        {
+            "text": PAYLOAD,
+            "tool_calls": [
+                {
+                    "name": "write_file",
+                    "arguments": {"path": "</script><img src=x onerror=alert(9)>.md", "content": PAYLOAD},
+                }
+            ],
+        },
         {"text": PAYLOAD, "hold": "hostile"},
     ]
     run = start_run(committed.alice, PAYLOAD, session_key="s_hostile", steps=steps)
@@ -47,11 +55,20 @@ def test_hostile_text_is_shown_as_text_wherever_it_comes_from(
         page.goto(path)
         page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
         page.wait_for_load_state("networkidle")
-        assert page.locator("main :is(img, iframe, style, base, script, [hx-vals], [hx-on\\:\\:load])").count() == 0, path
+        assert page.locator("main :is(img, iframe, style, base, script, [hx-vals], [hx-on\\:\\:load])").count() == 0, (
+            path
+        )
 
 
-def test_a_tag_cut_in_two_by_the_stream_stays_text(visit: Visit, committed: Cast, start_run: Callable[..., Run], work: Callable[[], None]) -> None:
-    run = start_run(committed.alice, "x", session_key="s_cut", steps=[{"text": "<scr" + "ipt>alert(1)</scr" + "ipt> <img src=x on" + "error=alert(2)>", "hold": "cut"}])
+def test_a_tag_cut_in_two_by_the_stream_stays_text(
+    visit: Visit, committed: Cast, start_run: Callable[..., Run], work: Callable[[], None]
+) -> None:
+    run = start_run(
+        committed.alice,
+        "x",
+        session_key="s_cut",
+        steps=[{"text": "<scr" + "ipt>alert(1)</scr" + "ipt> <img src=x on" + "error=alert(2)>", "hold": "cut"}],
+    )
     page = visit.sign_in(committed.alice)
     page.goto("/chat/s_cut")
     work()

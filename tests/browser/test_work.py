@@ -43,7 +43,9 @@ def test_a_task_is_given_answered_live_and_traced(visit: Visit, committed: Cast,
     expect(page.get_by_role("heading", name="Which files are there?")).to_be_visible()
 
 
-def test_words_and_calls_are_seen_while_the_model_still_speaks(visit: Visit, committed: Cast, start_run: StartRun, work: Work) -> None:
+def test_words_and_calls_are_seen_while_the_model_still_speaks(
+    visit: Visit, committed: Cast, start_run: StartRun, work: Work
+) -> None:
     run = start_run(committed.alice, "Look around", session_key="s_live_view", steps=READS_THEN_ANSWERS)
     page = visit.sign_in(committed.alice)
     page.goto("/chat/s_live_view")
@@ -58,7 +60,9 @@ def test_words_and_calls_are_seen_while_the_model_still_speaks(visit: Visit, com
     expect(page.locator("[data-live]")).to_have_count(0)
 
 
-def test_somebody_who_comes_in_the_middle_sees_all_that_was_said(visit: Visit, committed: Cast, start_run: StartRun, work: Work) -> None:
+def test_somebody_who_comes_in_the_middle_sees_all_that_was_said(
+    visit: Visit, committed: Cast, start_run: StartRun, work: Work
+) -> None:
     start_run(committed.alice, "Look around", session_key="s_joined", steps=READS_THEN_ANSWERS)
     work()
     scripted.wait_held("answer")
@@ -71,8 +75,12 @@ def test_somebody_who_comes_in_the_middle_sees_all_that_was_said(visit: Visit, c
     expect(page.locator("[data-live]")).to_have_count(0)
 
 
-def test_a_run_is_stopped_in_the_middle_of_its_answer(visit: Visit, committed: Cast, start_run: StartRun, work: Work) -> None:
-    run = start_run(committed.alice, "Talk for ever", session_key="s_stop", steps=[{"text": "On and on", "hold": "never"}])
+def test_a_run_is_stopped_in_the_middle_of_its_answer(
+    visit: Visit, committed: Cast, start_run: StartRun, work: Work
+) -> None:
+    run = start_run(
+        committed.alice, "Talk for ever", session_key="s_stop", steps=[{"text": "On and on", "hold": "never"}]
+    )
     page = visit.sign_in(committed.alice)
     page.goto("/chat/s_stop")
     work()
@@ -84,7 +92,9 @@ def test_a_run_is_stopped_in_the_middle_of_its_answer(visit: Visit, committed: C
     assert reload(committed.alice, run).status == "cancelled"
 
 
-def test_the_next_task_joins_the_conversation_and_again_repeats_one(visit: Visit, committed: Cast, start_run: StartRun, work: Work) -> None:
+def test_the_next_task_joins_the_conversation_and_again_repeats_one(
+    visit: Visit, committed: Cast, start_run: StartRun, work: Work
+) -> None:
     start_run(committed.alice, "first", session_key="s_more")
     work()
     page = visit.sign_in(committed.alice)
@@ -112,7 +122,10 @@ def test_the_composer_keeps_what_an_input_method_is_still_composing(visit: Visit
 
 
 def test_runs_are_filtered_found_and_cancelled(visit: Visit, committed: Cast, start_run: StartRun, work: Work) -> None:
-    shed, lawn = start_run(committed.alice, "paint the shed", session_key="s_shed"), start_run(committed.alice, "mow the lawn", session_key="s_lawn")
+    shed, lawn = (
+        start_run(committed.alice, "paint the shed", session_key="s_shed"),
+        start_run(committed.alice, "mow the lawn", session_key="s_lawn"),
+    )
     page = visit.sign_in(committed.alice)
     page.get_by_role("link", name="Runs", exact=True).click()
 
@@ -140,7 +153,9 @@ def test_the_list_of_runs_follows_what_happens(visit: Visit, committed: Cast, st
     expect(page.locator(f"#row-{run.pk}").get_by_text("completed")).to_be_visible(timeout=20_000)
 
 
-def test_a_trace_grows_while_the_run_goes_on_and_stays_unfolded(visit: Visit, committed: Cast, start_run: StartRun, work: Work) -> None:
+def test_a_trace_grows_while_the_run_goes_on_and_stays_unfolded(
+    visit: Visit, committed: Cast, start_run: StartRun, work: Work
+) -> None:
     run = start_run(committed.alice, "Look around", session_key="s_grow", steps=READS_THEN_ANSWERS)
     page = visit.sign_in(committed.alice)
     page.goto(f"/trace/{run.pk}")
@@ -171,7 +186,9 @@ def test_a_trace_is_walked_by_keyboard(visit: Visit, committed: Cast, start_run:
     expect(page.locator("details.fall.model")).to_have_attribute("open", "")
 
 
-def test_events_are_exported_by_type(visit: Visit, committed: Cast, start_run: StartRun, work: Work, tmp_path: Path) -> None:
+def test_events_are_exported_by_type(
+    visit: Visit, committed: Cast, start_run: StartRun, work: Work, tmp_path: Path
+) -> None:
     run = start_run(committed.alice, "x", session_key="s_export")
     work()
     page = visit.sign_in(committed.alice)
@@ -197,7 +214,9 @@ def test_the_pages_speak_chinese(visit: Visit, committed: Cast) -> None:
     assert page.locator("html").get_attribute("lang") == "zh-hans"
 
 
-def test_a_narrow_screen_has_everything_and_no_sideways_scrolling(visit: Visit, committed: Cast, start_run: StartRun, work: Work) -> None:
+def test_a_narrow_screen_has_everything_and_no_sideways_scrolling(
+    visit: Visit, committed: Cast, start_run: StartRun, work: Work
+) -> None:
     run = start_run(committed.alice, "a_long_word_without_any_space_" * 20, session_key="s_narrow")
     work()
     page = visit.sign_in(committed.alice)

@@ -27,7 +27,7 @@ ATTACKS = [
     '[x](https://e.example "\\" onmouseover=\\"alert(1)")',
     "`<script>`{onclick=alert(1)}",
     "```html onload=alert(1)\n<script>alert(1)</script>\n```",
-    "```\"><script>alert(1)</script>\nx\n```",
+    '```"><script>alert(1)</script>\nx\n```',
     "<style>*{background:url(https://evil.example)}</style>",
     "<form action=https://evil.example><input name=x></form>",
     "[x](//evil.example/x)",

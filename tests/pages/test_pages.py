@@ -16,7 +16,7 @@ from django.utils import timezone
 from openintern.tenancy import people
 from openintern.tenancy.roles import Role
 from openintern.tenancy.scope import org_scope
-from runs import lifecycle, log
+from runs import log
 from runs.events import Draft, EventType
 from runs.models import Event, Run, Session
 from tests.conftest import PASSWORD, Cast, Person, reload
@@ -91,7 +91,10 @@ def test_signing_out_takes_a_post(alice: Person) -> None:
 def test_a_new_password_ends_the_other_sessions(alice: Person) -> None:
     here, elsewhere = alice.signed_in(), alice.signed_in()
 
-    here.post("/password", {"old_password": PASSWORD, "new_password1": "another good one", "new_password2": "another good one"})
+    here.post(
+        "/password",
+        {"old_password": PASSWORD, "new_password1": "another good one", "new_password2": "another good one"},
+    )
 
     assert here.get("/runs").status_code == 200
     assert elsewhere.get("/runs").status_code == 302
@@ -159,7 +162,13 @@ def test_a_failure_is_told_in_words(alice: Person, start_run: StartRun) -> None:
     run = start_run(alice, "x", session_key="s_fail")
     with org_scope(alice.org):
         error = {"code": "LLM_AUTH", "message": "The provider refused the key."}
-        log.append(run, Draft(EventType.RUN_FAILED, {"error": error}), status=Run.Status.FAILED, error=error, ended_at=timezone.now())
+        log.append(
+            run,
+            Draft(EventType.RUN_FAILED, {"error": error}),
+            status=Run.Status.FAILED,
+            error=error,
+            ended_at=timezone.now(),
+        )
 
     conversation = page(alice.signed_in(), "/chat/s_fail")
 
@@ -172,7 +181,10 @@ def test_the_same_task_can_be_given_again(alice: Person, start_run: StartRun) ->
     alice.signed_in().post("/chat/s_again", {"retry": run.pk})
 
     with org_scope(alice.org):
-        assert list(Run.objects.filter(session=run.session_id).values_list("input", flat=True)) == ["the task", "the task"]
+        assert list(Run.objects.filter(session=run.session_id).values_list("input", flat=True)) == [
+            "the task",
+            "the task",
+        ]
 
 
 def test_somebody_elses_task_cannot_be_given_again(alice: Person, charlie: Person, start_run: StartRun) -> None:
@@ -222,7 +234,10 @@ def test_runs_are_found_by_status_and_by_words(alice: Person, start_run: StartRu
     client = alice.signed_in()
     client.post(f"/runs/{cancelled.pk}/cancel")
 
-    assert [waiting.pk in page(client, f"/runs?{query}") for query in ("status=pending", "q=SHED", "status=cancelled", "q=lawn")] == [True, True, False, False]
+    assert [
+        waiting.pk in page(client, f"/runs?{query}")
+        for query in ("status=pending", "q=SHED", "status=cancelled", "q=lawn")
+    ] == [True, True, False, False]
     assert cancelled.pk in page(client, "/runs?status=cancelled&q=mow")
 
 
@@ -297,8 +312,18 @@ def test_a_huge_run_is_a_usable_page(alice: Person, start_run: StartRun, finish:
     run = start_run(alice, "x" * 500_000, session_key="s_huge")
     finish(alice, run, "word " * 2_000_000)
     with org_scope(alice.org):
-        shape = {"run_id": run.pk, "type": "tool.called", "step": 1, "attempt": 1, "agent_id": "main", "span_id": "sp_x"}
-        Event.objects.bulk_create([Event(**shape, seq=10 + seq, payload={"toolName": "x", "args": {}}) for seq in range(100_000)], batch_size=5000)
+        shape = {
+            "run_id": run.pk,
+            "type": "tool.called",
+            "step": 1,
+            "attempt": 1,
+            "agent_id": "main",
+            "span_id": "sp_x",
+        }
+        Event.objects.bulk_create(
+            [Event(**shape, seq=10 + seq, payload={"toolName": "x", "args": {}}) for seq in range(100_000)],
+            batch_size=5000,
+        )
     client = alice.signed_in()
 
     for path in ("/chat/s_huge", f"/trace/{run.pk}", f"/trace/{run.pk}?view=events", "/runs"):
@@ -325,11 +350,16 @@ PATHS = ["/chat/{session}", "/trace/{run}", "/trace/{run}?view=events", "/turns/
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_what_is_not_theirs_is_to_charlie_as_if_it_did_not_exist(charlie: Person, alice: Person, start_run: StartRun, path: str) -> None:
+def test_what_is_not_theirs_is_to_charlie_as_if_it_did_not_exist(
+    charlie: Person, alice: Person, start_run: StartRun, path: str
+) -> None:
     run = start_run(alice, "canary", session_key="s_canary")
     client = charlie.signed_in()
 
-    real, imagined = (client.get(path.format(**names)) for names in ({"run": run.pk, "session": "s_canary"}, {"run": "run_nothing", "session": "s_nothing"}))
+    real, imagined = (
+        client.get(path.format(**names))
+        for names in ({"run": run.pk, "session": "s_canary"}, {"run": "run_nothing", "session": "s_nothing"})
+    )
 
     assert real.status_code == imagined.status_code == 404
     assert _without_ids(real.content) == _without_ids(imagined.content)

@@ -47,7 +47,12 @@ def test_a_model_call_stands_where_its_time_was_spent() -> None:
 
 def test_a_tool_lasts_as_long_as_its_result_says_not_until_it_was_stored() -> None:
     timeline = timeline_of(
-        *STEP_WITH_TOOL, (9, EventType.TOOL_RESULT, {"toolName": "read_file", "tool_call_id": "call_1", "result": {}, "isError": False, "duration_ms": 250})
+        *STEP_WITH_TOOL,
+        (
+            9,
+            EventType.TOOL_RESULT,
+            {"toolName": "read_file", "tool_call_id": "call_1", "result": {}, "isError": False, "duration_ms": 250},
+        ),
     )
 
     tool = timeline.rows[0].parts[1]
@@ -93,9 +98,17 @@ def test_a_model_call_lost_in_a_crash_is_not_counted_and_the_next_one_is() -> No
 
 def test_a_blocked_call_stays_blocked_and_shows_why() -> None:
     blocked = {**call("exec_command", 1), "reason": "Blocked: high risk"}
-    result = {"toolName": "exec_command", "tool_call_id": "call_1", "result": None, "isError": True, "error": {"code": "BLOCKED", "message": "Blocked"}}
+    result = {
+        "toolName": "exec_command",
+        "tool_call_id": "call_1",
+        "result": None,
+        "isError": True,
+        "error": {"code": "BLOCKED", "message": "Blocked"},
+    }
 
-    timeline = timeline_of(STEP_WITH_TOOL[1], STEP_WITH_TOOL[2], (2, EventType.TOOL_BLOCKED, blocked), (2, EventType.TOOL_RESULT, result))
+    timeline = timeline_of(
+        STEP_WITH_TOOL[1], STEP_WITH_TOOL[2], (2, EventType.TOOL_BLOCKED, blocked), (2, EventType.TOOL_RESULT, result)
+    )
 
     tool = timeline.rows[0].parts[1]
     assert (tool.status, tool.about) == ("blocked", "Blocked: high risk")

@@ -17,11 +17,22 @@ SOURCES = [*ROOT.glob("templates/**/*.html"), *ROOT.glob("openintern/**/*.py"), 
 def translations() -> dict[str, str]:
     with (ROOT / "locale/zh_Hans/LC_MESSAGES/django.po").open("rb") as catalogue:
         messages = read_po(catalogue, locale="zh_Hans")
-    return {message.id if isinstance(message.id, str) else message.id[0]: message.string for message in messages if message.id and not message.fuzzy}
+    return {
+        message.id if isinstance(message.id, str) else message.id[0]: message.string
+        for message in messages
+        if message.id and not message.fuzzy
+    }
 
 
 def test_every_text_of_the_pages_has_its_chinese(translations: dict[str, str]) -> None:
-    said = {text for path in SOURCES if path.suffix == ".html" for groups in TAG.findall(path.read_text()) for text in groups if text}
+    said = {
+        text
+        for path in SOURCES
+        if path.suffix == ".html"
+        for groups in TAG.findall(path.read_text())
+        for text in groups
+        if text
+    }
 
     assert len(said) > 60
     assert sorted(text for text in said if not translations.get(text)) == []
