@@ -67,6 +67,7 @@ class Runs(APIView):
     @extend_schema(
         operation_id="create_run",
         request=NewRun,
+        parameters=[OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER, description="sent twice, it starts one run")],
         responses={
             201: _page("RunCreated", run_id=serializers.CharField(), session_key=serializers.CharField(), status=serializers.CharField(), created_at=serializers.DateTimeField())
         },
@@ -82,13 +83,16 @@ class Runs(APIView):
             session_key=task["session_key"],
             agent_id=task["agent_id"],
             llm_config=task.get("llm_config"),
+            multitask_strategy=task["multitask_strategy"],
+            idempotency_key=request.headers.get("Idempotency-Key"),
             at=timezone.now(),
         )
-        answer = {"run_id": run.pk, "session_key": run.session.key, "status": run.status, "created_at": run.created_at}
+        # the same key gets the same answer, however far its run has come
+        answer = {"run_id": run.pk, "session_key": run.session.key, "status": Run.Status.PENDING, "created_at": run.created_at}
         return Response(answer, status=201, headers={"Location": f"/api/runs/{run.pk}"})
 
 
-@access("run", GET="read")
+@access("run", GET="read", DELETE="delete")
 class OneRun(APIView):
     """One run."""
 
@@ -96,6 +100,12 @@ class OneRun(APIView):
     def get(self, request: Request, run_id: str) -> Response:
         """Read a run with its task, answer or error, usage and cost."""
         return Response(RunDetail(lifecycle.find_run(scope_of(request), run_id)).data)
+
+    @extend_schema(operation_id="delete_run", responses={204: None})
+    def delete(self, request: Request, run_id: str) -> Response:
+        """Remove a run that has ended, with its events."""
+        lifecycle.delete_run(scope_of(request), run_id)
+        return Response(status=204)
 
 
 @access("run", GET="read")

@@ -29,9 +29,12 @@ def opening(run: Run) -> list[Message]:
 
 
 def _earlier_runs(run: Run) -> list[tuple[str, str]]:
-    """The latest completed top-level runs of the session, oldest first."""
+    """The latest top-level runs of the session that said something and weren't rolled back, oldest first.
+
+    Those are the completed ones, and those that were interrupted in the middle of what they said.
+    """
     earlier = Run.objects.filter(
-        session=run.session_id, parent=None, status=Run.Status.COMPLETED, created_at__lt=run.created_at
+        session=run.session_id, parent=None, output__isnull=False, in_conversation=True, created_at__lt=run.created_at
     )
     latest = earlier.order_by("-created_at").values_list("input", "output")[:REMEMBERED_RUNS]
     return [(text, output or "") for text, output in reversed(latest)]

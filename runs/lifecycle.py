@@ -14,10 +14,12 @@ from openintern.errors import Invalid, NotFound, OpenInternError
 from openintern.tenancy import audit
 from openintern.tenancy.scope import Scope
 from openintern.text import is_storable, shorten
-from runs import log
+from runs import idempotency, log
+from runs.ending import cancel
 from runs.events import Draft, EventType
 from runs.llm.registry import default_spec, validate_choice
 from runs.models import DEFAULT_AGENT, DEFAULT_SESSION_KEY, SESSION_KEY_PATTERN, Run, Session
+from runs.multitask import Strategy, make_room
 from runs.prompt import system_prompt
 from runs.queue import tickets
 from runs.tools.policy import offered_tools
@@ -34,17 +36,25 @@ def create_run(
     session_key: str = DEFAULT_SESSION_KEY,
     agent_id: str = DEFAULT_AGENT,
     llm_config: dict[str, Any] | None = None,
+    multitask_strategy: str = Strategy.ENQUEUE,
+    idempotency_key: str | None = None,
 ) -> Run:
     """Accept a task: the run, its ticket, the audit row and the workers' wake-up commit together.
 
-    Raises VALIDATION_ERROR for an empty task, a bad key, or a model the operator doesn't allow.
+    A second call with the same `idempotency_key` returns the run of the first. Raises VALIDATION_ERROR for an empty
+    task, a bad key, or a model the operator doesn't allow; CONFLICT and IDEMPOTENCY_MISMATCH as `runs.multitask` and
+    `runs.idempotency` say.
     """
+    asked = idempotency.digest({"text": text, "session": session_key, "agent": agent_id, "llm": llm_config})
+    if idempotency_key and (earlier := idempotency.earlier_run(scope, idempotency_key, request_digest=asked)):
+        return earlier
     _check_text("input", text)
     if not re.fullmatch(SESSION_KEY_PATTERN, session_key):
         raise Invalid("session_key", "Must start with 's_' and go on with letters, digits or '_'")
     if not _AGENT_ID.fullmatch(agent_id):
         raise Invalid("agent_id", "Must be 1 to 100 letters, digits, '.', ':', '_' or '-'")
     session = _open_session(scope, session_key, title=text, at=at)
+    make_room(scope, session, strategy=multitask_strategy, at=at)
     run = Run.objects.create(
         session=session,
         user=scope.user,
@@ -52,6 +62,8 @@ def create_run(
         agent_id=agent_id,
         input=text,
         config=_pin(llm_config),
+        idempotency_key=idempotency_key or None,
+        request_digest=asked if idempotency_key else "",
     )
     run.refresh_from_db(fields=["created_at"])
     tickets.enqueue(run)
@@ -69,22 +81,14 @@ def find_run(scope: Scope, run_id: str) -> Run:
 
 @transaction.atomic
 def cancel_run(scope: Scope, run_id: str, *, at: datetime) -> Run:
-    """End a run now. Raising its attempt makes sure that nothing of a worker's can land any more.
+    """End a run now.
 
     Raises RUN_ALREADY_FINISHED if it has ended.
     """
     run = lock_run(scope, run_id)
     if run.is_final:
         raise OpenInternError("RUN_ALREADY_FINISHED", f"Run has already {run.status}")
-    log.append(
-        run,
-        Draft(EventType.RUN_CANCELLED, {"cancelled_by": scope.user.username, "was": run.status}),
-        status=Run.Status.CANCELLED,
-        attempt=run.attempt + 1,
-        ended_at=at,
-    )
-    tickets.withdraw(run)
-    audit.record_for(scope, "run.cancel", object_id=run.pk)
+    cancel(scope, run, at=at)
     return run
 
 
@@ -120,6 +124,24 @@ def requeue_run(scope: Scope, run_id: str) -> Run:
     tickets.requeue(run)
     audit.record_for(scope, "run.requeue", object_id=run.pk)
     return run
+
+
+@transaction.atomic
+def delete_run(scope: Scope, run_id: str) -> None:
+    """Remove a run that has ended, with its whole log; the audit keeps that it was. Streams of it close.
+
+    Raises CONFLICT for one that has not ended or that others came from, FORBIDDEN for somebody else's.
+    """
+    run = lock_run(scope, run_id)
+    if run.user_id != scope.user.pk and not scope.sees_everything:
+        raise OpenInternError("FORBIDDEN", "This run is somebody else's")
+    if not run.is_final:
+        raise OpenInternError("CONFLICT", f"Run is {run.status}; cancel it first")
+    if run.children.exists():
+        raise OpenInternError("CONFLICT", "Other runs came from this one")
+    log.notify(log.CHANNEL, run.pk)
+    run.delete()
+    audit.record_for(scope, "run.delete", object_id=run_id)
 
 
 def lock_run(scope: Scope, run_id: str) -> Run:

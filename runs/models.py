@@ -119,6 +119,9 @@ class Run(models.Model):
     output = models.TextField(_("answer"), null=True)
     error: models.JSONField[dict[str, Any] | None] = models.JSONField(_("error"), null=True)
     config: models.JSONField[dict[str, Any]] = models.JSONField(_("configuration"), default=dict)
+    in_conversation = models.BooleanField(default=True, help_text="False: rolled back; later runs of the session don't hear of it")
+    idempotency_key = models.CharField(max_length=255, null=True, editable=False)  # noqa: DJ001  null: none was given
+    request_digest = models.CharField(max_length=64, blank=True, editable=False)
     root_span_id = models.CharField(max_length=20, default=span_id, editable=False)
 
     attempt = models.PositiveIntegerField(_("attempt"), default=0)
@@ -156,6 +159,7 @@ class Run(models.Model):
             ),
         ]
         constraints = [
+            models.UniqueConstraint(fields=["user", "idempotency_key"], name="runs_run_idempotency"),
             models.CheckConstraint(
                 name="runs_run_end_is_whole",
                 condition=models.Q(status__in=["completed", "failed", "cancelled"], ended_at__isnull=False)

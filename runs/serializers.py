@@ -7,6 +7,7 @@ from typing import Any
 from rest_framework import serializers
 
 from runs.models import DEFAULT_AGENT, DEFAULT_SESSION_KEY, Effect, Run, SESSION_KEY_PATTERN, Session
+from runs.multitask import Strategy
 from runs.settlement import LONGEST_NOTE, Outcome
 
 
@@ -27,6 +28,7 @@ class NewRun(serializers.Serializer[Any]):
     session_key = serializers.RegexField(f"^{SESSION_KEY_PATTERN}$", default=DEFAULT_SESSION_KEY)
     agent_id = serializers.CharField(max_length=100, default=DEFAULT_AGENT)
     llm_config = LlmConfig(required=False)
+    multitask_strategy = serializers.ChoiceField([strategy.value for strategy in Strategy], default=Strategy.ENQUEUE.value)
 
 
 class Injection(serializers.Serializer[Any]):

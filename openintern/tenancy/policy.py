@@ -20,6 +20,7 @@ POLICY: Final[dict[tuple[str, str], Role]] = {
     ("run", "create"): Role.MEMBER,
     ("run", "cancel"): Role.MEMBER,
     ("run", "inject"): Role.MEMBER,
+    ("run", "delete"): Role.MEMBER,
     ("run", "requeue"): Role.ADMIN,
     ("effect", "read"): Role.VIEWER,
     ("effect", "settle"): Role.MEMBER,
