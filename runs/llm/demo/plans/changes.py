@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from runs.llm.demo.calls import Asking, Batch, Plan, Reply, Report, Toolbox, alongside
+import re
+
+from runs.llm.demo.calls import Asking, Batch, Call, Plan, Reply, Report, Toolbox, alongside
 from runs.llm.demo.plans.chores import list_files, outline, overview, summarise
 from runs.llm.demo.plans.opening import open_file, reading_of
 from runs.llm.demo.plans.research import research
@@ -11,6 +13,7 @@ from runs.llm.demo.wishes import Ask, LastAnswer, ListFiles, Literal, Outline, O
 from runs.llm.demo.words.phrases import Voice, code
 
 MOST_SHOWN_LINES = 20
+MOST_CHANGED_LINES = 10
 
 
 def save(wish: Save, tools: Toolbox, voice: Voice, *, earlier_answer: str) -> Plan:
@@ -77,31 +80,44 @@ def replace_text(wish: Replace, tools: Toolbox, voice: Voice) -> Plan:
     if wish.old == wish.new:
         return Report(voice.say("same_text"))
     reading, reply = yield from open_file(wish.path, tools=tools, voice=voice)
-    content = reply.text("content")
-    count = content.count(wish.old)
     if reply.truncated or reading.end < reading.total:
         return Report(voice.say("part_only", path=reading.path))
+    content = reply.text("content")
+    place = _places(wish.old, content)
+    count = len(place.findall(content))
     if not count:
         return Report(voice.say("old_absent", old=wish.old, path=reading.path))
-    if count == 1 or tools.takes("edit_file", "replace_all"):
-        every = {"replace_all": True} if count > 1 else {}
-        calls = tools.call("edit_file", path=reading.path, old_text=wish.old, new_text=wish.new, **every)
-    else:
-        calls = tools.call("write_file", path=reading.path, content=content.replace(wish.old, wish.new))
+    calls = _edit(wish, reading.path, content, place, tools)
     if not calls:
         return Report(voice.say("tool_missing", tool="edit_file"))
-    [done] = yield Batch(voice.say("say_edit", path=f"`{reading.path}`"), tuple(calls))
+    [done] = yield Batch(voice.say("say_edit", path=code(reading.path)), tuple(calls))
     if done.error:
         return Report(voice.say("not_written", path=reading.path, error=done.error))
-    return Report(_changed(wish, reading.path, content, count, voice))
-
-
-def _changed(wish: Replace, path: str, content: str, count: int, voice: Voice) -> str:
-    """What was done, and the first changed lines as a diff."""
     places = voice.count(count, one="one_place", many="many_places")
-    head = voice.say("replaced", old=wish.old, new=wish.new, path=path, count=places)
+    head = voice.say("replaced", old=wish.old, new=wish.new, path=reading.path, count=places)
+    return Report("\n\n".join(filter(None, [head, _diff(wish, content, place)])))
+
+
+def _places(old: str, content: str) -> re.Pattern[str]:
+    """Where to replace: whole words if the text stands as such anywhere, so that "lease" leaves "release" alone."""
+    before, after = (r"(?<!\w)" if old[:1].isalnum() else ""), (r"(?!\w)" if old[-1:].isalnum() else "")
+    whole = re.compile(f"{before}{re.escape(old)}{after}", re.ASCII)
+    return whole if whole.search(content) else re.compile(re.escape(old))
+
+
+def _edit(wish: Replace, path: str, content: str, place: re.Pattern[str], tools: Toolbox) -> list[Call]:
+    """One edit where the tool would change the same places, else the whole file anew."""
+    count, everywhere = len(place.findall(content)), content.count(wish.old)
+    if count == everywhere == 1 or (count == everywhere and tools.takes("edit_file", "replace_all")):
+        every = {"replace_all": True} if count > 1 else {}
+        return tools.call("edit_file", path=path, old_text=wish.old, new_text=wish.new, **every)
+    return tools.call("write_file", path=path, content=place.sub(lambda _: wish.new, content))
+
+
+def _diff(wish: Replace, content: str, place: re.Pattern[str]) -> str:
+    """The first changed lines, before and after."""
     if "\n" in wish.old or "\n" in wish.new:
-        return head
-    lines = [line for line in content.splitlines() if wish.old in line][:MOST_SHOWN_LINES]
-    diff = [changed for line in lines for changed in (f"- {line}", f"+ {line.replace(wish.old, wish.new)}")]
-    return f"{head}\n\n{fenced(tuple(diff), 'diff')}"
+        return ""
+    lines = [line for line in content.splitlines() if place.search(line)][:MOST_CHANGED_LINES]
+    diff = [changed for line in lines for changed in (f"- {line}", f"+ {place.sub(lambda _: wish.new, line)}")]
+    return fenced(tuple(diff), "diff")

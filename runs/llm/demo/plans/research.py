@@ -104,9 +104,9 @@ def _joint_patterns(terms: list[Term]) -> list[str]:
     """Lines on which two terms meet, neighbours in the question first; headings and definitions with one."""
     solid = (strong(terms) or terms)[:4]
     near = sorted(permutations(range(len(solid)), 2), key=lambda pair: (abs(pair[0] - pair[1]), pair))
-    meeting = _either([f"({solid[a].forms}).{{0,200}}({solid[b].forms})" for a, b in near])
+    meeting = _either([f"({solid[a].forms}).*({solid[b].forms})" for a, b in near])
     naming = _either([term.forms for term in solid])
-    headed = f"(^#{{1,6}}\\s|{DEFINITION}).{{0,80}}({naming})"
+    headed = f"(^#{{1,6}}\\s|{DEFINITION}).*({naming})"
     return [pattern for pattern in (meeting, headed if naming else "") if pattern]
 
 

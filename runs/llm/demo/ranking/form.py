@@ -13,58 +13,80 @@ from runs.llm.demo.words.terms import Term, strong
 
 OPENING = re.compile(DEFINITION + r"|^#{1,6}\s|^\s*\[", re.ASCII)
 _NUMBER = re.compile(
-    r"(?<![\w.])[$€£¥]?\d[\d,_]*(?:\.\d+)?(?:\s?(?:%|ms|[smhdx]\b|seconds?|minutes?|hours?|days?|weeks?|[KMG]i?B\b|秒|分钟|小时|天|周|年|次|元|个|条|人|步))?"
+    r"(?<![\w.])[$€£¥]?\d(?:[\d,_]*\d)?(?:\.\d+)?(?:\s?(?:%|ms|[smhdx]\b|seconds?|minutes?|hours?|days?|weeks?|[KMG]i?B\b|秒|分钟|小时|天|周|年|次|元|个|条|人|步))?"
 )
 _TIME = re.compile(r"ms|[smhd]\b|second|minute|hour|day|week|秒|分钟|小时|天|周")
 _REASON = re.compile(
     r"\b(?:because|so that|therefore|since|otherwise|reason|in order to|why)\b|因为|所以|以便|否则|因此|为了|原因|,? so \b",
     re.I,
 )
+_ASKS = re.compile(r"[?？][\"”'*_)」]*(?:\s|$)")
 _IMPORT = re.compile(r"(?:from|import|#include|use|using|require|package)\b")
-_ASSIGNMENT = re.compile(r"\W{0,4}([\w.-]+)[\"']?\s*(?::[^=]{1,40})?[=:]\s*\S")
+_ASSIGNMENT = re.compile(
+    r"\W{0,4}((?!self\.)[\w.-]+)[\"']?\s*(?::[^=]{1,40})?[=:]\s*[\w\"'.(]*(?:\d|None|True|False|[\"'])"
+)
 _CODE = re.compile(r"`[^`]*`")
-_TODO = re.compile(r"^(?:see|todo|note:)\b", re.I)
+_LEADS_ON = re.compile(r"^(?:see|todo|note:)\b|[:：][*_)]*$", re.I)
+
+MUCH_CODE = 0.35  # the share of a sentence in code marks from which it is rather a list of names
+LONGEST_SIGNATURE = 16  # lines from a decorator to the end of a docstring's beginning
+FEW_WORDS, MANY_WORDS = 4, 45
 
 
 def fitness(sentence: Sentence, weights: Weights, kind: Kind) -> float:
-    """How well the form of a sentence fits the form of the question."""
-    text = sentence.text
-    fit = 1.25 if sentence.spoken and sentence.block.kind != "row" and kind is not Kind.WHERE else 1.0
-    if sentence.spoken and (text.rstrip("*_)").endswith(("?", "？", ":", "：")) or _TODO.match(text)):
-        fit *= 0.75
-    if sentence.block.kind == "fence" and kind is not Kind.HOWTO:
-        fit *= 0.8
-    if sum(map(len, _CODE.findall(text))) > 0.35 * len(text):
-        fit *= 0.8
-    if _IMPORT.match(text) and not sentence.spoken:
-        fit *= 0.4
+    """How well the form of a sentence fits the form of the question: 1 is indifferent, more is better."""
+    return _by_wording(sentence, weights, kind) * _by_kind(sentence, weights, kind) * _by_length(sentence)
+
+
+def _by_wording(sentence: Sentence, weights: Weights, kind: Kind) -> float:
+    text, form = sentence.text, sentence.block.kind
+    fit = 1.0
+    if sentence.spoken and form != "row" and kind is not Kind.WHERE:
+        fit *= 1.25
     if sentence.spoken and opens_with(text, weights):
         fit *= 1.15
-    match kind:
-        case Kind.NUMBER:
-            assigns = _assigns(sentence, weights)
-            fit *= 2.0 if assigns else 1.0
-            fit *= 1.5 if _NUMBER.search(text) else 1.0 if assigns else 0.7
-        case Kind.WHY:
-            fit *= 1.35 if _REASON.search(text) else 1.0
-        case Kind.WHAT:
-            fit *= 1.5 if _defines(text, weights) or is_docstring_of_it(sentence, weights) else 1.0
-        case Kind.WHERE:
-            fit *= 1.3 if OPENING.match(text) else 1.0
+    if sentence.spoken and _LEADS_ON.search(text):
+        fit *= 0.75
+    if form != "code" and _ASKS.search(text):
+        fit *= 0.5
+    if form == "fence" and kind is not Kind.HOWTO:
+        fit *= 0.8
+    if not sentence.spoken and _IMPORT.match(text):
+        fit *= 0.4
+    if sum(map(len, _CODE.findall(text))) > MUCH_CODE * len(text):
+        fit *= 0.8
+    return fit
+
+
+def _by_kind(sentence: Sentence, weights: Weights, kind: Kind) -> float:
+    text = sentence.text
+    assigns, defines = _assigns(sentence, weights), _defines(text, weights)
+    if kind is Kind.NUMBER:
+        return (2.0 if assigns else 1.0) * (1.5 if _NUMBER.search(text) else 1.0 if assigns else 0.7)
+    if kind is Kind.WHAT and is_docstring_of_it(sentence, weights):
+        return 1.8
+    if kind is Kind.WHAT and defines:
+        return 1.5
+    if kind is Kind.WHY and _REASON.search(text):
+        return 1.35
+    if kind is Kind.WHERE and OPENING.match(text):
+        return 1.2
     if sentence.block.kind == "row":
-        fit *= 1.3 if kind is not Kind.WHAT and _defines(text, weights) else 0.9
-    words = len(text.split()) + len(re.findall("[\u4e00-\u9fff]", text)) // 2
-    return (
-        fit
-        / (1 + max(0, words - 45) / 90)
-        * (0.6 if words < 4 and sentence.spoken and sentence.block.kind != "row" else 1.0)
-    )
+        return 1.3 if defines else 0.9
+    return 1.3 if assigns and kind is not Kind.WHERE else 1.0
+
+
+def _by_length(sentence: Sentence) -> float:
+    words = len(sentence.text.split()) + len(re.findall("[\u4e00-\u9fff]", sentence.text)) // 2
+    if words < FEW_WORDS and sentence.spoken and sentence.block.kind != "row":
+        return 0.6
+    return 1 / (1 + max(0, words - MANY_WORDS) / (2 * MANY_WORDS))
 
 
 def is_docstring_of_it(sentence: Sentence, weights: Weights) -> bool:
     """Whether this is what a definition named in the question says of itself first."""
     block = sentence.block
-    if block.kind != "code" or not sentence.spoken or sentence.line > block.start + 8:
+    if block.kind != "code" or not sentence.spoken or sentence.line > block.start + LONGEST_SIGNATURE:
         return False
     name = block.context.split(".")[-1]
     return any(t.weight >= 0.5 and t.strength(name) == 1.0 for t in weights.terms)

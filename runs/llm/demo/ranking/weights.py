@@ -22,7 +22,9 @@ WELL_FOUND = 5  # lines; a word that stands on more is asked about itself, not i
 _DOUBTFUL = (
     (re.compile(r"\block\b|-lock|\.min\.|\.(?:map|po|svg|csv|ipynb)$|egg-info|dist-info"), 0.3),
     (re.compile("changelog|history"), 0.7),
+    (re.compile("^(?:licen[cs]e|copying|notice)"), 0.5),
 )
+_GUIDE = re.compile("readme|install|quickstart|getting.started|usage|guide|contributing|makefile")
 _SETTINGS = re.compile("conf|settings|default|constant")
 
 
@@ -83,6 +85,8 @@ def prior(path: str, weights: Weights, kind: Kind) -> float:
         factor *= 0.5
     if kind is Kind.NUMBER and _SETTINGS.search(name):
         factor *= 1.25
+    if kind is Kind.HOWTO:
+        factor *= 1.4 if _GUIDE.search(name) else 0.8 if is_code(path) else 1.0
     if kind is Kind.WHERE:
         return factor * (1.15 if is_code(path) else 1.0)
     return factor * (1.15 if is_prose(path) else 1.0)

@@ -14,7 +14,7 @@ DEFINITION = (
     r"(?:def|class|function|func|fn|interface|struct|enum|trait|impl|type|module)\s+"
 )
 _DEFINED = re.compile(DEFINITION + r"(?:\([^)]*\)\s*)?([A-Za-z_]\w*)")
-_COMMENT = re.compile(r"^\s*(?:#(?!!)|//|--\s|/?\*+(?!\*))\s?(.*?)(?:\*/)?\s*$")
+_COMMENT = re.compile(r"^\s*(?:#(?!!):?|//|--\s|/?\*+(?!\*))\s?(.*?)(?:\*/)?\s*$")
 _FIELD = re.compile(r"^\s*(?::\w|@\w|(?:Args|Arguments|Parameters|Returns?|Raises|Yields|Examples?)\s*:?\s*$)")
 _TRIPLE = re.compile(r"\"\"\"|'''")
 
@@ -83,7 +83,7 @@ def code_sentences(block: Block) -> Iterator[Sentence]:
             text = _TRIPLE.sub("", line)
             inside = inside ^ (quotes % 2 == 1)
         elif comment:
-            text = comment[1]
+            text = comment[1].lstrip("-=#*~ ")
         else:
             yield from _spoken(block, start, spoken)
             spoken = []

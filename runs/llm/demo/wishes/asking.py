@@ -10,21 +10,13 @@ from runs.llm.demo.wishes import (
 )
 from runs.llm.demo.wishes.mentions import FILE, sketch
 from runs.llm.demo.wishes.patterns import group, pattern
-from runs.llm.demo.words.terms import Term, fainter, strong, terms_of
+from runs.llm.demo.words.terms import Term, fainter, stem, strong, terms_of
 
-PLACED = {
-    "defined",
-    "define",
-    "definition",
-    "implemented",
-    "located",
-    "declared",
-    "live",
-    "lives",
-    "found",
-    "定义",
-    "实现",
-}
+# Verbs that say no more than "where" does.
+PLACED = frozenset(
+    map(stem, ("define", "definition", "implement", "locate", "declare", "live", "find", "定义", "实现"))
+)
+LONGEST_FORM = 400  # characters of a question that tell its form
 SOUGHT = 0.6  # of the kind of thing a question seeks: its answer names one, not the kind
 CARRIED = 0.5  # the weight of a term that comes from the question before
 
@@ -59,7 +51,8 @@ _READS_FILE = pattern(
 
 
 def kind_of(text: str) -> Kind:
-    return next((kind for kind, pattern in _KINDS if pattern.search(text)), Kind.HOW)
+    beginning = text.strip()[:LONGEST_FORM]
+    return next((kind for kind, form in _KINDS if form.search(beginning)), Kind.HOW)
 
 
 def ask(text: str, *, files: tuple[str, ...] = (), earlier_question: str = "") -> Ask:
@@ -69,12 +62,12 @@ def ask(text: str, *, files: tuple[str, ...] = (), earlier_question: str = "") -
         terms = [replace(term, weight=0.4) if term.label in drawn.files else term for term in terms]
     else:
         files = ()
-    kind = kind_of(text.strip())
+    kind = kind_of(text)
     if sought := _SOUGHT.search(drawn.form):
         name = group(sought).lower()
         terms = [fainter(term, SOUGHT) if term.label.lower() == name else term for term in terms]
     if kind is Kind.WHERE:
-        terms = [term for term in terms if term.label.lower() not in PLACED] or terms
+        terms = [term for term in terms if stem(term.label.lower()) not in PLACED] or terms
     if earlier_question and (len(strong(terms)) < 2 or _REFERS_BACK.search(text.strip())):
         terms = _carry_over(terms, terms_of(earlier_question))
     return Ask(text, kind, tuple(terms), files)

@@ -69,7 +69,7 @@ _FILE_LIST = pattern(
 _REPORT = pattern(
     r"^(?:(?:a|the|an|some|short|brief)\s+)*(?:summary|report|notes?|answer|explanation|description|overview|document)"
     r"\s+(?:of|about|on|to|for)\s+(?P<subject>.+)$",
-    r"^(?:一份|一个|一篇)?关于\s*(?P<subject2>.+?)\s*的(?:总结|报告|说明|笔记|摘要|文档|介绍)$",
+    r"^(?:写|生成|创建)?(?:一份|一个|一篇)?关于\s*(?P<subject2>.+?)\s*的(?:总结|报告|说明|笔记|摘要|文档|介绍)$",
     r"^(?P<subject3>.+?)的(?:总结|报告|说明|笔记|摘要)$",
 )
 _TEXT = pattern(

@@ -32,7 +32,7 @@ _LIST = pattern(
     r"^\S{0,12}文件有(?:哪些|多少|几个)",
 )
 _LIST_WORDS = pattern(
-    r"\b(?:list|show|give|print|display|see|view|names?|what|which|are there|do you have|all|files?|documents?|docs|folders?"
+    r"\b(?:ls|dir|tree|list|show|give|print|display|see|view|names?|what|which|are there|do you have|all|files?|documents?|docs|folders?"
     r"|director(?:y|ies)|workspace|here|there|in total|currently|exist|available|uploaded|have|can|contain(?:s|ed)?|current)\b"
     r"|列出|显示|查看|看看|列一下|所有|全部|文件夹|文件|目录|文档|资料|工作区|这里|列表|清单|当前|现在|一共|总共|包含|中|里面|里|项目|多少|几个"
 )
@@ -64,11 +64,12 @@ _LINES = re.compile(
 _SHOW = pattern(
     rf"^{FILE}$",
     r"^(?:show|read|open|print|cat|display|view|head|type|give)\b(?:\s+(?:me|us|the|out|contents?|text|whole|full|entire|"
-    rf"complete|file|source|code|of|from|in|lines?|first|last|\d+|to|-|–|through))*\s*{FILE}(?:\s+(?:file|to me|please))?"
+    rf"complete|file|source|code|of|from|in|lines?|first|last|\d+\s?[-–]\s?\d+|\d+|to|through)){{0,8}}\s*{FILE}(?:\s+(?:file|to me|please))?"
     r"(?:,?\s*(?:from\s+)?lines?\s+\d+.*)?$",
+    rf"^lines?\s+\d+\D{{0,12}}\d*\s+(?:of|in|from)\s+{FILE}$",
     rf"^what(?:'s|\s+is|\s+does|\s+do|\s+are)?\s+(?:on|in|inside|the contents? of|lines? [\d\s–-]+ (?:of|in))\s+{FILE}(?:\s+say)?$",
     rf"^what\s+does\s+{FILE}\s+(?:say|contain|look like|hold)$",
-    rf"^(?:打开|读取|读一下|读|显示|查看|看看|看一下|看|展示|输出)(?:一下)?\s*{FILE}\s*(?:的|文件|里面|里|全部|所有|内容|全文|源码|源代码|第.*行)*$",
+    rf"^(?:打开|读取|读一下|读|显示|查看|看看|看一下|看|展示|输出)(?:一下)?\s*{FILE}\s*(?:的|文件|里面|里|全部|所有|内容|全文|源码|源代码|第[^第]{{1,20}}行){{0,4}}$",
     rf"^{FILE}\s*(?:文件)?(?:里面|里|中)?(?:写了|有|是|包含|的)(?:什么|啥|些什么)?(?:内容)?(?:是什么)?$",
     rf"^{FILE}\s*的?第.*行(?:是什么|写了什么|内容)*$|^第.*行.*{FILE}$",
 )
@@ -113,7 +114,7 @@ _SUMMARISE = pattern(
     rf"\b(?:summari[sz]e|sum up|tl;?dr|summary|overview|gist|(?:main|key) points|abstract)\b.*{FILE}(?:\s+for me|\s+briefly|\s+in .*)?$",
     rf"^what(?:'s|\s+is|\s+does)\s+(?:the\s+(?:file|purpose of|point of)\s+)?{FILE}\s*(?:about|do|for|all about|good for)?$",
     rf"^(?:explain|describe|tell me about|introduce)\s+(?:the\s+file\s+)?{FILE}(?:\s+(?:to me|briefly))?$",
-    rf"^(?:用.{{1,8}})?(?:总结|概括|摘要|归纳|概述|介绍|解释|说明|讲讲)(?:一下|下)?\s*{FILE}(?:\s*(?:的|文件|主要|内容|要点))*$",
+    rf"^(?:用.{{1,8}})?(?:总结|概括|摘要|归纳|概述|介绍|解释|说明|讲讲)(?:一下|下)?\s*{FILE}(?:\s*(?:的|文件|主要|内容|要点)){{0,4}}$",
     rf"^{FILE}\s*(?:文件)?的?(?:总结|摘要|概要|主要内容|要点|讲了?什么|讲的是什么|说了?什么|是?(?:做|干)什么的?|是关于什么的|有什么用|作用是什么)",
 )
 
@@ -122,14 +123,14 @@ def summarise(drawn: Sketch) -> Wish | None:
     return Summarise(drawn.files[0]) if drawn.files and _SUMMARISE.search(drawn.form) else None
 
 
-_WHOLE = r"(?:(?:this|the|your|my|our|these|all(?: the)?)\s+)*(?:project|repo\w*|code\s?base|code|workspace|app\w*|files|documents|docs)"
-_WHOLE_CHINESE = "(?:这个|本|该|整个|所有|当前|这些)*(?:项目|仓库|工作区|代码库|代码|文件|文档|资料)"
+_WHOLE = r"(?:(?:this|the|your|my|our|these|all(?: the)?)\s+){0,3}(?:project|repo\w*|code\s?base|code|workspace|app\w*|files|documents|docs)"
+_WHOLE_CHINESE = "(?:这个|本|该|整个|所有|当前|这些){0,3}(?:项目|仓库|工作区|代码库|代码|文件|文档|资料)"
 _OVERVIEW = pattern(
-    rf"^what(?:'s|\s+is|\s+are|\s+does)\s+{_WHOLE}(?:\s+(?:all\s+)?(?:about|for|do))*$",
+    rf"^what(?:'s|\s+is|\s+are|\s+does)\s+{_WHOLE}(?:\s+(?:all\s+)?(?:about|for|do)){{0,2}}$",
     rf"^(?:summari[sz]e|describe|explain|introduce|sum up|tell me about|overview of|(?:give|write)(?: me)? (?:a|an) (?:\w+ )?(?:overview|summary|introduction)"
     rf" (?:of|to))\s+{_WHOLE}$",
     r"^(?:an?\s+)?(?:overview|summary)$|^what is this(?: about)?$|^where (?:do|should) i start$",
-    rf"^{_WHOLE_CHINESE}(?:的)?(?:主要|大概|大致)?(?:是|有|讲|说|做|干|用来|用于|关于|是用来|是关于)*(?:做|干)?(?:什么|啥)(?:的|用|内容)*$",
+    rf"^{_WHOLE_CHINESE}(?:的)?(?:主要|大概|大致)?(?:是|有|讲|说|做|干|用来|用于|关于){{0,4}}(?:什么|啥)(?:的|用|内容){{0,2}}$",
     rf"^(?:用.{{1,8}})?(?:介绍|总结|概括|概述|讲讲|说说|说明)(?:一下|下)?\s*{_WHOLE_CHINESE}$|^(?:这|那)是(?:什么|啥)$",
 )
 

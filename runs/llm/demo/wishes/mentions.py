@@ -12,6 +12,7 @@ from runs.llm.demo.words.terms import CJK
 _FIRST_FILE, _FIRST_LITERAL, _MOST = 0xE000, 0xE100, 0x100
 FILE = "[\ue000-\ue0ff]"
 LITERAL = "[\ue100-\ue1ff]"
+_BLANKS = re.compile(r"\s+")
 _MARKS = re.compile("[\ue000-\ue1ff]")
 
 _EXTENSIONS = "|".join(sorted((FENCE_LANGUAGE.keys() | PROSE) - {""}, key=len, reverse=True))
@@ -19,11 +20,11 @@ _BARE = "README|LICEN[CS]E|COPYING|CHANGELOG|CONTRIBUTING|Makefile|Dockerfile|NO
 _AFTER = r"(?![A-Za-z0-9_(/]|\.\w)"
 _MENTION = re.compile(
     rf"[\"“`'「](?P<quoted>[^\"“”`'「」\n]{{1,120}}\.(?:{_EXTENSIONS}))[\"”`'」]"
-    r"|```\w*\n(?P<block>.*?)```|\"(?P<l1>[^\"]+)\"|“(?P<l2>[^”]+)”|「(?P<l3>[^」]+)」|『(?P<l4>[^』]+)』"
+    r"|```\w*\n(?P<block>.*?)```|(?<=[:：])[ \t]*\n(?P<rest>.+)\Z|\"(?P<l1>[^\"]+)\"|“(?P<l2>[^”]+)”|「(?P<l3>[^」]+)」|『(?P<l4>[^』]+)』"
     r"|`(?P<l5>[^`]+)`|(?<!\w)'(?P<l6>[^'\n]+)'(?!\w)"
-    rf"|(?P<ascii>(?:[A-Za-z0-9_.@-]+/)*[A-Za-z0-9_@-][A-Za-z0-9_.@-]*\.(?:{_EXTENSIONS})){_AFTER}"
-    rf"|(?<![A-Za-z0-9_./-])(?P<bare>(?:[A-Za-z0-9_.-]+/)*(?:{_BARE}))(?![A-Za-z0-9_./-])"
-    rf"|(?P<chinese>[{CJK}A-Za-z0-9_/-]+\.(?:{_EXTENSIONS})){_AFTER}",
+    rf"|(?P<ascii>(?:[A-Za-z0-9_.@-]{{1,60}}/){{0,12}}[A-Za-z0-9_@-][A-Za-z0-9_.@-]{{0,100}}\.(?:{_EXTENSIONS})){_AFTER}"
+    rf"|(?<![A-Za-z0-9_./-])(?P<bare>(?:[A-Za-z0-9_.-]{{1,60}}/){{0,12}}(?:{_BARE}))(?![A-Za-z0-9_./-])"
+    rf"|(?P<chinese>[{CJK}A-Za-z0-9_/-]{{1,100}}\.(?:{_EXTENSIONS})){_AFTER}",
     re.DOTALL,
 )
 # A Chinese file name runs into the words before it: it begins after the last of these.
@@ -40,6 +41,8 @@ _POLITE = re.compile(
 
 @dataclass(frozen=True)
 class Sketch:
+    """`form` is the text on one line, with a mark for each of `files` and `literals`."""
+
     text: str
     form: str
     files: tuple[str, ...]
@@ -76,7 +79,7 @@ def sketch(text: str) -> Sketch:
         literals.append(match[name])
         return chr(_FIRST_LITERAL + len(literals) - 1)
 
-    form = _POLITE.sub("", _MENTION.sub(lift, text)).strip(" \n\t.!?。！？")
+    form = _POLITE.sub("", _BLANKS.sub(" ", _MENTION.sub(lift, text))).strip(" \n\t.!?。！？")
     return Sketch(text, form, tuple(files), tuple(literals))
 
 

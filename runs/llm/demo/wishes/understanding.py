@@ -54,6 +54,6 @@ def _file_spoken_of(earlier_question: str, earlier_answer: str) -> str:
 
 def _with_pronouns(drawn: Sketch, path: str) -> Sketch:
     """The same wish with a file in place of its "it", where it names none itself."""
-    if drawn.files or not path:
+    if drawn.files or not path or not _PRONOUN.search(drawn.form):
         return drawn
     return replace(drawn, form=_PRONOUN.sub("\ue000", drawn.form, count=1), files=(path,))

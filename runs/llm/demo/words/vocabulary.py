@@ -16,7 +16,7 @@ STOP = _words(
     a about above according actually after again all also although am an and another any anyone anything
     are aren't around as ask at away back be because been before being below between both but by can
     can't cannot come comes could couldn't describe did didn't do does doesn't doing don't done down
-    during each either else etc ever every everyone everything exactly explain few find following for
+    during list lists two three each either else etc ever every everyone everything exactly explain few find following for
     from further get gets give given gives go goes going good got had has hasn't have haven't having he
     hello help her here hers him his how however i i'd i'll i'm i've if in inside instead into is isn't
     it it's its itself just kind know last let let's like little ll look looking lot made make makes
@@ -36,13 +36,11 @@ STOP = _words(
 # Words that narrow little in a workspace, where everything is a file of a project: searched for last.
 WEAK = _words(
     """
-    apply base call called case change code content contents detail details different document
-    documentation documents example exist file files folder function functions
-    handle handled handles important include includes information item kept keep keeps line lines
-    main mode module name named number part parts point program project purpose read
-    repo repository rule rules script section set software source specific support supported system
-    text thing time tool type types use used user uses using value values word work working works
-    workspace write written next first new old idea app application allowed allow
+    apply base call called case code content contents detail details different document documentation documents
+    example exist file files folder handle handled handles important include includes information kept keep keeps
+    main part parts point program project purpose read repo repository section set software source specific
+    support supported system thing use used user uses using work working works workspace write written next first
+    new old idea app application allowed allow
     """
 )
 
