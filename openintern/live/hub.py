@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 ROUND: Final = 1.5  # seconds; a notification that got lost is made up for within one round
-ROUNDS_PER_CHECK: Final = 5  # rights are checked again every 7.5 s
+ROUNDS_PER_CHECK: Final = 4  # rights are checked again every 6 s, and how long that takes
 
 
 class Hub:

@@ -47,6 +47,7 @@ def test_whoever_joins_in_the_middle_gets_all_the_text_so_far_as_one_piece(brows
     script.say("Once upon")
     early.wait_for(lambda tap: tap.said == "Once upon")
     script.say("Once upon a time")
+    early.wait_for(lambda tap: tap.said == "Once upon a time")
 
     late = browse(script.url).wait_for(lambda tap: bool(tap.tokens))
     script.say("Once upon a time, there")
