@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 RETRY: Final = 1.0  # seconds to wait when the database is away
 
 
-class Gone(Exception):  # noqa: N818
+class Gone(Exception):
     """What was followed does not exist any more."""
 
 

@@ -31,7 +31,7 @@ PING: Final = 14.0  # seconds between pings; clients are promised 15
 _streams: WeakSet[Stream] = WeakSet()
 
 
-class Full(Exception):  # noqa: N818
+class Full(Exception):
     """There is no seat for another stream."""
 
 
