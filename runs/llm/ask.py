@@ -74,7 +74,7 @@ def _delay(error: ModelError, *, attempt: int, patience: Patience) -> float:
     """What the provider asked for, within reason, else twice as long each time, and never all runs at once."""
     if error.retry_after is not None:
         return min(error.retry_after, patience.longest_retry_after)
-    return float(patience.first_delay * 2 ** (attempt - 1) * random.uniform(0.75, 1.25))  # noqa: S311  spreads the load, keeps no secret
+    return float(patience.first_delay * 2 ** (attempt - 1) * random.uniform(0.75, 1.25))  # noqa: S311  no secret
 
 
 def _last(error: ModelError, *, attempt: int) -> ModelError:

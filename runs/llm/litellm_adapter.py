@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import warnings
 from collections.abc import Iterator
 from functools import lru_cache
 from importlib.util import find_spec
@@ -43,6 +44,8 @@ def load() -> Any:
     # Its log lines quote requests, now and then with the key. What went wrong, we say ourselves.
     for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    # It hands pydantic models of its own to pydantic in forms that pydantic remarks on, once for each kind.
+    warnings.filterwarnings("ignore", message="Pydantic serializer warnings", category=UserWarning)
     prices.register(litellm)
     return litellm
 

@@ -202,6 +202,27 @@ def test_a_stream_that_drips_for_ever_ends_at_the_total(openai: Asker) -> None:
     assert openai.said
 
 
+def test_a_listener_hears_of_silence(openai: Asker) -> None:
+    openai.peer.script({"pieces": ["Half", " done"], "hold": "gate", "hold_after": 2})
+    heard: list[list[str]] = []
+
+    def on_silence() -> None:
+        heard.append(list(openai.said))
+        if openai.said:
+            openai.peer.release("gate")
+
+    answer = ask(
+        openai.request(),
+        stop=openai.stop,
+        on_text=openai.said.append,
+        on_silence=on_silence,
+        on_retry=openai.retries.append,
+    )
+
+    assert answer.text == "Half done"
+    assert heard[-1] == ["Half"]
+
+
 def test_a_busy_listener_is_not_a_silent_provider(openai: Asker) -> None:
     openai.peer.script({"pieces": ["one", "two", "three"]})
 

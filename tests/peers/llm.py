@@ -155,7 +155,7 @@ class PeerHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     peer: Peer
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  the server's own name
+    def log_message(self, format: str, *args: Any) -> None:
         """Quiet: the log that counts is `Peer.requests`."""
 
     def do_GET(self) -> None:
