@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 
 from openintern.errors import OpenInternError
+from openintern.redaction import redact_text
 
 
 def wants_json(request: HttpRequest) -> bool:
@@ -19,7 +20,7 @@ def wants_json(request: HttpRequest) -> bool:
 
 def error_body(error: OpenInternError) -> dict[str, Any]:
     """Return the public error body."""
-    body: dict[str, Any] = {"code": error.code, "message": error.message}
+    body: dict[str, Any] = {"code": error.code, "message": redact_text(error.message)}
     if error.details is not None:
         body["details"] = error.details
     return {"error": body}

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from openintern import configuration
 from openintern.database import database_settings
+from openintern.redaction import redact_log
 
 django_stubs_ext.monkeypatch()  # lets classes of Django be named with what they hold, as in ModelAdmin[Run]
 
@@ -194,6 +195,7 @@ _shared_processors: list[Any] = [
     structlog.stdlib.add_logger_name,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
     structlog.processors.format_exc_info,
+    redact_log,
 ]
 structlog.configure(
     processors=[*_shared_processors, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db import transaction
 
 from openintern.errors import Invalid, NotFound, OpenInternError
+from openintern.redaction import redact_text
 from openintern.tenancy import audit
 from openintern.tenancy.scope import Scope
 from openintern.text import is_storable, shorten
@@ -49,6 +50,7 @@ def create_run(
     if idempotency_key and (earlier := idempotency.earlier_run(scope, idempotency_key, request_digest=asked)):
         return earlier
     _check_text("input", text)
+    text = redact_text(text)
     if not re.fullmatch(SESSION_KEY_PATTERN, session_key):
         raise Invalid("session_key", "Must start with 's_' and go on with letters, digits or '_'")
     if not _AGENT_ID.fullmatch(agent_id):

@@ -9,6 +9,7 @@ import time
 
 from django.db import connection
 
+from openintern.redaction import redact_text
 from openintern.text import storable
 from runs import log
 from runs.models import LiveText, Run
@@ -65,7 +66,7 @@ class LiveWriter:
                     "run": self._run.pk,
                     "attempt": self._run.attempt,
                     "step": self._run.step,
-                    "text": storable(self._text),
+                    "text": redact_text(storable(self._text)),
                     "channel": log.CHANNEL,
                     "note": f"{connection.schema_name}:{self._run.pk}",
                 },

@@ -13,6 +13,7 @@ from django.db import connection, models, transaction
 from django.db.models.sql import UpdateQuery
 
 from openintern.ids import span_id
+from openintern.redaction import redact
 from openintern.text import storable
 from runs.events import Draft
 from runs.models import Event, LiveText, Run
@@ -37,10 +38,10 @@ def append(run: Run, *drafts: Draft, fence: models.Q | None = None, **changes: A
     """Write events and the run's `changes` in one step, and wake whoever watches.
 
     Locks the run's row until the caller's transaction ends. `fence` defaults to the attempt that `run` carries;
-    what can't be stored of a text becomes U+FFFD; a change of `status` is held against `Run.TRANSITIONS`. Raises StaleAttempt if the row no longer matches.
+    what can't be stored of a text becomes U+FFFD, secrets are redacted; a change of `status` is held against `Run.TRANSITIONS`. Raises StaleAttempt if the row no longer matches.
     `run` is brought up to date with what was written.
     """
-    changes = storable(changes)
+    changes, _ = redact(storable(changes))
     with transaction.atomic():
         last_seq = _advance(run, count=len(drafts), fence=fence, changes=changes)
         previous, step = last_seq - len(drafts), run.step
@@ -84,6 +85,7 @@ def _origins(changes: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _event(run: Run, draft: Draft, *, seq: int, step: int) -> Event:
+    payload, contains_secrets = redact(storable(draft.payload))
     return Event(
         run_id=run.pk,
         seq=seq,
@@ -92,5 +94,6 @@ def _event(run: Run, draft: Draft, *, seq: int, step: int) -> Event:
         attempt=run.attempt,
         agent_id=draft.agent_id or run.agent_id,
         span_id=span_id(),
-        payload=storable(draft.payload),
+        payload=payload,
+        contains_secrets=contains_secrets,
     )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import time
+from dataclasses import replace
 
+from openintern.redaction import redact, redact_text
 from runs.events import Draft, EventType
 from runs.llm.ask import ask
-from runs.llm.types import Answer, ModelSpec, Request, Retry
+from runs.llm.types import Answer, ModelSpec, Request, Retry, ToolCall
 from runs.tools.registry import tools
 from runs.work import Work
 
@@ -22,7 +25,20 @@ def ask_model(work: Work) -> Answer:
     begun = time.monotonic()
     answer = ask(request, stop=work.stop, on_text=work.live.add, on_silence=work.live.catch_up, on_retry=lambda retry: _retried(work, retry))
     work.answered_in_ms = round((time.monotonic() - begun) * 1000)
-    return answer
+    return _without_secrets(answer)
+
+
+def _without_secrets(answer: Answer) -> Answer:
+    """Return the answer as it will be stored: what acts on it now, and what would after a crash, act on the same."""
+    calls = tuple(_call_without_secrets(call) for call in answer.tool_calls)
+    return replace(answer, text=redact_text(answer.text), tool_calls=calls)
+
+
+def _call_without_secrets(call: ToolCall) -> ToolCall:
+    if call.arguments is None:
+        return replace(call, raw=redact_text(call.raw))
+    arguments, found = redact(call.arguments)
+    return replace(call, arguments=arguments, raw=json.dumps(arguments, ensure_ascii=False)) if found else call
 
 
 def _retried(work: Work, retry: Retry) -> None:
