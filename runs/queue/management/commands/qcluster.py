@@ -13,6 +13,7 @@ from django_q import cluster as django_q_cluster
 from django_q.cluster import Cluster, Sentinel
 
 from openintern.lifeline import die_with_parent
+from runs.llm.registry import load_ahead
 from runs.queue import worker
 
 
@@ -26,6 +27,7 @@ class Command(BaseCommand):
         django_q_cluster.Sentinel = _Sentinel  # Cluster.start looks it up there
         worker.shutdown = multiprocessing.get_context("fork").Event()
         _end_children_with_us()
+        load_ahead()  # once, before the workers are forked: it takes seconds, and they share the memory
         cluster = _Cluster()
         cluster.start()
         if run_once:
