@@ -20,12 +20,13 @@ from openintern.paging import newest_first, whole_number
 from openintern.tenancy.access import access
 from openintern.tenancy.policy import allows
 from openintern.tenancy.scope import Scope
-from runs import lifecycle, sessions
+from runs import lifecycle, sessions, settlement
 from runs.events import EventType
 from runs.listing import runs_matching
 from runs.models import Run
 from runs.pages import trace as traces
 from runs.pages.counts import unfinished_by_status
+from runs.pages.doubts import calls_in_doubt
 from runs.pages.starters import STARTERS
 from runs.pages.turns import model_name, turn_of, turns_of
 
@@ -123,6 +124,14 @@ def cancel_run(request: HttpRequest, run_id: str) -> HttpResponse:
     return redirect(way_back(request, default="runs"))
 
 
+@access("effect", POST="settle")
+@require_POST
+def settle_effect(request: HttpRequest, run_id: str, tool_call_id: str) -> HttpResponse:
+    """Say what became of a tool call in doubt; the run goes on."""
+    settlement.settle_effect(scope_of(request), run_id, tool_call_id, outcome=request.POST.get("outcome", ""))
+    return redirect(way_back(request, default="runs"))
+
+
 @access("run", GET="read")
 @require_safe
 def trace(request: HttpRequest, run_id: str) -> HttpResponse:
@@ -136,6 +145,7 @@ def trace(request: HttpRequest, run_id: str) -> HttpResponse:
         "model": model_name(run),
         "view": "events" if shows_events else "steps",
         "may_act": _may_act(scope),
+        "doubts": calls_in_doubt([run]).get(run.pk, []),
         "timeline": traces.timeline_of(run, after=0 if shows_events else after, now=timezone.now()),
         **(_events_view(request, run, after=after) if shows_events else {"export_url": _export_url(run)}),
     }

@@ -49,6 +49,8 @@ def duration(milliseconds: float | None) -> str:
     if milliseconds < 1000:
         return _("%(number)d ms") % {"number": milliseconds}
     seconds = milliseconds / 1000
+    if 10 <= seconds < 60 and seconds.is_integer():
+        return _("%(number)d s") % {"number": seconds}
     if seconds < 60:
         return _("%(number).1f s") % {"number": seconds}
     minutes, seconds = divmod(round(seconds), 60)

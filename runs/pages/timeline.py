@@ -114,6 +114,7 @@ _HAPPENINGS = {
     EventType.RUN_WAITING: "waiting",
     EventType.RUN_WARNING: "waiting",
     EventType.STEP_RETRIED: "retry",
+    EventType.TOOL_SETTLED: "chat",
     EventType.USER_INJECTED: "chat",
     EventType.RUN_FAILED: "failed",
     EventType.RUN_CANCELLED: "cancelled",

@@ -10,7 +10,8 @@ from django.utils.translation import gettext as _
 
 from openintern.text import shorten
 from runs.events import EventType
-from runs.models import Event, Run
+from runs.models import Effect, Event, Run
+from runs.pages.doubts import calls_in_doubt
 from runs.pages.wording import about_call, kind_of_tool
 
 LONG_TASK = 280  # characters: a longer one is set in smaller type
@@ -21,7 +22,6 @@ _TOLD = (
     EventType.TOOL_BLOCKED,
     EventType.TOOL_RESULT,
     EventType.RUN_RESUMED,
-    EventType.RUN_WAITING,
     EventType.STEP_RETRIED,
 )
 
@@ -45,7 +45,7 @@ class Turn:
     run: Run
     may_act: bool
     lines: list[Line] = field(default_factory=list)
-    waits_for: str = ""
+    doubts: list[Effect] = field(default_factory=list)
 
     @property
     def is_live(self) -> bool:
@@ -80,7 +80,8 @@ def model_name(run: Run) -> str:
 
 def turns_of(runs: Sequence[Run], *, may_act: bool) -> list[Turn]:
     """Return the runs as turns, in their order. One query for what was done in all of them."""
-    turns = {run.pk: Turn(run, may_act) for run in runs}
+    doubts = calls_in_doubt(runs)
+    turns = {run.pk: Turn(run, may_act, doubts=doubts.get(run.pk, [])) for run in runs}
     calls: dict[tuple[str, str], Line] = {}
     for told in _told(list(turns)):
         turn = turns[told["run_id"]]
@@ -99,8 +100,6 @@ def turns_of(runs: Sequence[Run], *, may_act: bool) -> list[Turn]:
                 )
             case EventType.STEP_RETRIED:
                 turn.lines.append(Line("retry", "retry", about=_("The model didn’t answer; asked again")))
-            case EventType.RUN_WAITING:
-                turn.waits_for = told["payload__message"] or ""
     return list(turns.values())
 
 
@@ -111,7 +110,7 @@ def turn_of(run: Run, *, may_act: bool) -> Turn:
 
 def _told(run_ids: list[str]) -> Any:
     """The events that make lines, without the results themselves: those can be large and aren't shown here."""
-    fields = ("toolName", "tool_call_id", "args", "isError", "duration_ms", "message")
+    fields = ("toolName", "tool_call_id", "args", "isError", "duration_ms")
     events = Event.objects.filter(run__in=run_ids, seq__lte=FIRST_EVENTS, type__in=_TOLD).order_by("run_id", "seq")
     return events.values("run_id", "type", *(f"payload__{name}" for name in fields))
 

@@ -42,7 +42,7 @@ class LiveTurn {
     this.draft = new Draft(article.querySelector("[data-text]"));
     this.lines = new Map();
     announcer.textContent = words.working;
-    follow(article.dataset.stream, {
+    this.source = follow(article.dataset.stream, {
       onEvent: (event) => this.take(event),
       onToken: (payload) => this.write(payload),
       onEnd: () => this.end(),
@@ -61,6 +61,7 @@ class LiveTurn {
       if (type === "tool.called") this.called(payload);
       if (type === "tool.blocked") this.blocked(payload);
       if (type === "tool.result") this.returned(payload);
+      if (type === "run.waiting") this.wait();
       if (type === "run.resumed") this.note("resumed", words.resumed);
       if (type === "step.retried") this.note("retry", words.retried);
       if (type === "step.retried" || type === "run.resumed") this.draft.take();
@@ -111,6 +112,12 @@ class LiveTurn {
     line.className = `call note ${kind}`;
     line.append(icon(kind), element("span", "about", text));
     this.calls.append(line);
+  }
+
+  /** A person has to decide: the server's drawing of the turn asks them. */
+  wait() {
+    this.source.close();
+    this.end();
   }
 
   async end() {
