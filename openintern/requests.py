@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import structlog
-from django.http import HttpRequest, HttpResponse
+from django.core.exceptions import RequestDataTooBig
+from django.http import HttpRequest, HttpResponse, UnreadablePostError
 
 from openintern.errors import OpenInternError
 from openintern.ids import new_id
@@ -30,6 +31,19 @@ class RequestMiddleware:
         return response
 
     def _answer(self, request: HttpRequest) -> HttpResponse:
-        if "\x00" in request.path or any("\x00" in value for values in request.GET.lists() for value in values[1]):
-            return refusal(request, OpenInternError("VALIDATION_ERROR", "NUL characters are not allowed"))
+        try:
+            if any("\x00" in text for text in _texts(request)):
+                return refusal(request, OpenInternError("VALIDATION_ERROR", "NUL characters are not allowed"))
+        except RequestDataTooBig:
+            return refusal(request, OpenInternError("TOO_LARGE", "The request's body is too large"))
+        except UnreadablePostError:
+            return refusal(request, OpenInternError("VALIDATION_ERROR", "The body broke off"))
         return self.get_response(request)
+
+
+def _texts(request: HttpRequest) -> Iterator[str]:
+    """Yield what may end in a query: path, parameters, cookies, fields of a form. JSON is looked at where it is read."""
+    yield request.path
+    yield from request.COOKIES.values()
+    for fields in (request.GET, request.POST):
+        yield from (text for _, values in fields.lists() for text in values)

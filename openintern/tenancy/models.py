@@ -16,7 +16,7 @@ from django_tenants.models import TenantMixin
 from openintern.ids import random_text
 from openintern.tenancy.roles import Role
 
-SLUG_PATTERN = r"^[a-z0-9](?:[a-z0-9_-]{0,48}[a-z0-9])?$"
+SLUG_PATTERN = r"^[a-z0-9](?:[a-z0-9_-]{0,48}[a-z0-9])?\Z"
 slug_validator = RegexValidator(
     SLUG_PATTERN,
     _("Use 1 to 50 lower-case letters, digits, '-' or '_', starting and ending with one of the first two."),

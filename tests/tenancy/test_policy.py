@@ -15,7 +15,14 @@ from openintern.tenancy.roles import Role
 from tests.conftest import Cast, Person
 from tests.resolver import Endpoint, endpoints
 
-NOTHING = {"run_id": "run_never", "session_key": "s_never", "object_id": "0", "content_type_id": "0", "id": "0"}
+NOTHING = {
+    "run_id": "run_never",
+    "session_key": "s_never",
+    "object_id": "0",
+    "content_type_id": "0",
+    "id": "0",
+    "tool_call_id": "call_never",
+}
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 STREAM = "api/runs/<run_id:run_id>/stream"  # lets go of the database connection, and of the test's transaction with it
 BY_TABLE = [each for each in endpoints() if each.declared and each.declared.resource and each.pattern != STREAM]

@@ -27,7 +27,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('schema_name', models.CharField(default=openintern.tenancy.models.generate_schema_name, editable=False, max_length=63, unique=True)),
-                ('slug', models.CharField(max_length=50, unique=True, validators=[django.core.validators.RegexValidator('^[a-z0-9](?:[a-z0-9_-]{0,48}[a-z0-9])?$', "Use 1 to 50 lower-case letters, digits, '-' or '_', starting and ending with one of the first two.")], verbose_name='slug')),
+                ('slug', models.CharField(max_length=50, unique=True, validators=[django.core.validators.RegexValidator('^[a-z0-9](?:[a-z0-9_-]{0,48}[a-z0-9])?\\Z', "Use 1 to 50 lower-case letters, digits, '-' or '_', starting and ending with one of the first two.")], verbose_name='slug')),
                 ('name', models.CharField(max_length=200, verbose_name='name')),
                 ('is_active', models.BooleanField(default=True, help_text='A suspended organisation answers nobody and starts no runs.', verbose_name='active')),
                 ('max_concurrent_runs', models.PositiveIntegerField(default=10, verbose_name='runs at once')),
@@ -110,7 +110,7 @@ class Migration(migrations.Migration):
             name='Project',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('slug', models.CharField(max_length=50, validators=[django.core.validators.RegexValidator('^[a-z0-9](?:[a-z0-9_-]{0,48}[a-z0-9])?$', "Use 1 to 50 lower-case letters, digits, '-' or '_', starting and ending with one of the first two.")], verbose_name='slug')),
+                ('slug', models.CharField(max_length=50, validators=[django.core.validators.RegexValidator('^[a-z0-9](?:[a-z0-9_-]{0,48}[a-z0-9])?\\Z', "Use 1 to 50 lower-case letters, digits, '-' or '_', starting and ending with one of the first two.")], verbose_name='slug')),
                 ('name', models.CharField(max_length=200, verbose_name='name')),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
                 ('organization', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='projects', to='tenancy.organization', verbose_name='organisation')),

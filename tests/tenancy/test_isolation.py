@@ -1,0 +1,256 @@
+"""What is acme's does not exist for Charlie of rival: by no URL, no method, no kind of credential.
+
+The URLs are all there are (`tests.resolver`), filled with ids that acme really has. Each answer must be the one
+that an id which never existed gets, and acme's rows must be what they were, to the last byte.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.conf import settings
+from django.db import connection
+from django.db.models import Model
+from django.http import HttpResponseBase
+from django.test import Client
+from django.utils import timezone
+
+from openintern.tenancy import keys, people
+from openintern.tenancy.models import ApiKey, AuditEntry, Membership, Project
+from openintern.tenancy.scope import org_scope, public_scope
+from runs import lifecycle, log
+from runs.events import Draft, EventType
+from runs.models import Checkpoint, Effect, Event, LiveText, Run, Session
+from runs.queue.models import Ticket
+from tests.conftest import Cast
+from tests.resolver import Endpoint, endpoints
+
+CANARY = "canary7Qx"
+METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE")
+WITH_IDS = [each for each in endpoints() if each.parameters]
+WITHOUT_IDS = [
+    each
+    for each in endpoints()
+    if not each.parameters and each.pattern not in {"sign-out", "admin/logout/", "platform/logout/"}
+]
+TENANT_MODELS = [model for label in settings.TENANT_APPS for model in apps.get_app_config(label).get_models()]
+NEVER = {
+    "run_id": "run_neverExisted123456789",
+    "session_key": "s_neverExisted",
+    "content_type_id": "98765",
+    "id": "98765",
+    "tool_call_id": "call_never",
+}
+_VARIES = re.compile(rb'(?i)(csrf[a-z]*"(?: value=|: )")[^"]+')
+
+
+@dataclass(frozen=True)
+class Property:
+    """What acme has: one row of every kind, each with the canary in it."""
+
+    run: Run
+    rows: dict[type[Model], Model]
+
+    def ids(self, endpoint: Endpoint) -> dict[str, object]:
+        """The real ids for an endpoint's parameters."""
+        row = self.rows.get(endpoint.model)
+        return {
+            "run_id": self.run.pk,
+            "session_key": f"s_{CANARY}",
+            "tool_call_id": CANARY,
+            "object_id": row.pk if row else self.run.pk,
+            "content_type_id": "1",
+            "id": Membership.objects.get(user__username="alice").user_id,
+        }
+
+
+@pytest.fixture(scope="module")
+def acmes(cast: Cast, django_db_blocker: Any) -> Iterator[Property]:
+    """A run under way, with everything that a run has; committed, so that other connections see it too."""
+    with django_db_blocker.unblock():
+        alice = cast.alice
+        project = people.create_project("canary", org=alice.org, name=CANARY, by=alice.user)
+        key, _ = keys.create_api_key(org=alice.org, user=alice.user, name=CANARY)
+        with org_scope(alice.org):
+            rows = _rows_of_a_run(cast)
+            ticket = Ticket.objects.get(run_id=rows[Run].pk)
+        membership = Membership.objects.get(user=alice.user)
+        entry = AuditEntry.objects.filter(organization=alice.org).latest("pk")
+        shared = {Project: project, ApiKey: key, Membership: membership, AuditEntry: entry, Ticket: ticket}
+        yield Property(rows[Run], {**rows, **shared})
+
+
+def _rows_of_a_run(cast: Cast) -> dict[type[Model], Any]:
+    run = lifecycle.create_run(
+        cast.alice.scope,
+        text=f"{CANARY} task",
+        session_key=f"s_{CANARY}",
+        llm_config={"provider": "mock"},
+        at=timezone.now(),
+    )
+    events = log.append(
+        run,
+        Draft(EventType.RUN_STARTED, {"input": CANARY}),
+        status=Run.Status.RUNNING,
+        attempt=1,
+        started_at=timezone.now(),
+    ).events
+    return {
+        Run: run,
+        Session: run.session,
+        Event: events[0],
+        Checkpoint: Checkpoint.objects.create(run=run, step=1, seq=1, state={"said": CANARY}),
+        Effect: Effect.objects.create(
+            run=run,
+            tool_call_id=CANARY,
+            step=1,
+            ordinal=0,
+            tool="read_file",
+            args_hash="",
+            recovery="pure",
+            status="done",
+            attempt=1,
+            rule="default",
+        ),
+        LiveText: LiveText.objects.create(run=run, attempt=1, step=1, text=CANARY),
+    }
+
+
+@pytest.fixture(params=["session", "key"])
+def charlie_speaks(request: pytest.FixtureRequest, committed: Cast) -> Client:
+    return committed.charlie.signed_in() if request.param == "session" else committed.charlie.with_key()
+
+
+def test_acme_has_a_row_in_every_table_that_organisations_have(acmes: Property) -> None:
+    assert set(TENANT_MODELS) - set(acmes.rows) == set(), "give the new model a row in `acmes`"
+    assert CANARY in _contents_of_acme(acmes)
+
+
+def test_public_has_no_table_of_an_organisation(committed: Cast) -> None:
+    with public_scope():
+        there = set(connection.introspection.table_names())
+
+    assert there.isdisjoint(model._meta.db_table for model in TENANT_MODELS)
+
+
+@pytest.mark.parametrize("endpoint", WITH_IDS, ids=str)
+def test_what_is_acmes_is_to_charlie_as_if_it_had_never_been(
+    endpoint: Endpoint, charlie_speaks: Client, acmes: Property
+) -> None:
+    real = {name: value for name, value in acmes.ids(endpoint).items() if name in endpoint.parameters}
+    never = {name: _like(value) if name == "object_id" else NEVER[name] for name, value in real.items()}
+    before = _contents_of_acme(acmes)
+
+    for method in METHODS:
+        body = {"data": b'{"message": "hello", "title": "mine", "post": "yes"}', "content_type": "application/json"}
+        seen = charlie_speaks.generic(method, endpoint.path(real), **body)
+        unseen = charlie_speaks.generic(method, endpoint.path(never), **body)
+        assert _told(seen, real) == _told(unseen, never), method
+        assert seen.status_code in {302, 400, 403, 404, 405} or method == "OPTIONS" or "sessions" in endpoint.pattern, (
+            method
+        )
+
+    assert _contents_of_acme(acmes) == before
+
+
+@pytest.mark.parametrize("endpoint", WITHOUT_IDS, ids=str)
+@pytest.mark.parametrize("query", ["", f"?q={CANARY[:-1]}&session_key=s_{CANARY[:-1]}"], ids=["plain", "searching"])
+def test_no_list_and_no_page_of_charlies_holds_a_word_of_acmes(
+    endpoint: Endpoint, query: str, charlie_speaks: Client, acmes: Property
+) -> None:
+    answer = charlie_speaks.get(endpoint.path({}) + query)
+
+    assert answer.status_code < 500 or endpoint.pattern == "health"  # which says that there is no worker
+    assert CANARY.encode() not in _content(answer)
+    assert b"alice" not in _content(answer)
+
+
+def test_the_lists_would_show_it_to_alice(committed: Cast, acmes: Property) -> None:
+    client = committed.alice.signed_in()
+
+    for path in (
+        "/api/runs",
+        "/api/sessions",
+        f"/api/sessions/s_{CANARY}/runs",
+        "/runs",
+        f"/chat/s_{CANARY}",
+        f"/trace/{acmes.run.pk}",
+        "/admin/runs/run/",
+    ):
+        assert CANARY.encode() in _content(client.get(path)), path
+
+
+def test_a_run_started_with_acmes_names_stays_charlies(
+    committed: Cast, acmes: Property, charlie_speaks: Client
+) -> None:
+    before = _contents_of_acme(acmes)
+    task = {
+        "input": "hello",
+        "session_key": f"s_{CANARY}",
+        "parent_run_id": acmes.run.pk,
+        "resume_from": acmes.run.pk,
+        "id": acmes.run.pk,
+        "llm_config": {"provider": "mock"},
+    }
+
+    answer = charlie_speaks.post("/api/runs", task, content_type="application/json")
+
+    assert answer.status_code == 201
+    assert answer.json()["run_id"] != acmes.run.pk
+    detail = charlie_speaks.get(f"/api/runs/{answer.json()['run_id']}").json()
+    assert (detail["user_id"], detail["parent_run_id"], detail["attempt"]) == ("charlie", None, 0)
+    assert _contents_of_acme(acmes) == before
+
+
+def test_a_task_cannot_be_repeated_from_acmes_run(charlie_speaks: Client, acmes: Property) -> None:
+    answer = charlie_speaks.post("/", {"retry": acmes.run.pk, "input": ""}, headers={"X-CSRFToken": "none"})
+
+    assert answer.status_code in {403, 404}
+
+
+def _told(answer: HttpResponseBase, ids: dict[str, object]) -> tuple[int, bytes, dict[str, str]]:
+    """All that an answer says, apart from what the question said itself and what differs every time."""
+    content = _VARIES.sub(rb"\1", _content(answer))
+    headers = {
+        name: value
+        for name, value in answer.headers.items()
+        if name not in {"X-Request-Id", "Expires", "Content-Length"}
+    }
+    for name, value in ids.items():
+        content = content.replace(str(value).encode(), name.encode()) if len(str(value)) > 5 else content
+        headers["Location"] = re.sub(rf"\b{value}\b", name, headers.get("Location", ""))
+    assert CANARY.encode() not in content
+    return answer.status_code, content, headers
+
+
+def _content(answer: HttpResponseBase) -> bytes:
+    return answer.getvalue() if answer.streaming else answer.content
+
+
+def _like(key: object) -> object:
+    return 98765 if isinstance(key, int) else NEVER["run_id"]
+
+
+def _contents_of_acme(acmes: Property) -> str:
+    """Every row that is acme's, as text."""
+    org = acmes.run.session.user.memberships.get().organization
+    with org_scope(org):
+        texts = [_as_text(f'"{model._meta.db_table}"') for model in TENANT_MODELS]
+    shared = [
+        _as_text(f'"{model._meta.db_table}"', org.pk) for model in (Project, ApiKey, Membership, Ticket, AuditEntry)
+    ]
+    return "\n".join([*texts, *shared])
+
+
+def _as_text(table: str, org_id: int | None = None) -> str:
+    condition = f"WHERE organization_id = {org_id}" if org_id else ""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT string_agg(t::text, chr(10) ORDER BY t::text) FROM (SELECT * FROM {table} {condition}) t"
+        )
+        return str(cursor.fetchone()[0])
