@@ -17,7 +17,7 @@ LONGEST_TITLE = 200
 
 def recent_sessions(scope: Scope) -> list[Session]:
     """Return one's own conversations, the latest first, each with `is_active`: whether something is going on in it."""
-    working = Exists(Run.objects.unfinished().filter(session=OuterRef("pk")))
+    working = Exists(Run.objects.filter(session=OuterRef("pk"), status__in=(Run.Status.PENDING, Run.Status.RUNNING)))
     sessions = Session.objects.of_person(scope).filter(is_archived=False)
     return list(sessions.annotate(is_active=working).order_by("-active_at")[:SHOWN])
 

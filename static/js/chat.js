@@ -33,6 +33,10 @@ function aboutCall(args) {
   return (telling.length ? telling.join("  ") : JSON.stringify(args)).slice(0, 140);
 }
 
+function duration(milliseconds) {
+  return milliseconds < 1000 ? `${Math.round(milliseconds)} ms` : `${(milliseconds / 1000).toFixed(1)} s`;
+}
+
 /** One task under way: its calls and its answer, drawn as they happen. Text nodes only: nothing here is markup. */
 class LiveTurn {
   constructor(article) {
@@ -97,7 +101,7 @@ class LiveTurn {
 
   returned({ tool_call_id: id, isError, duration_ms: took }) {
     if (this.lines.get(id)?.classList.contains("blocked")) return;
-    this.settle(id, isError ? "failed" : "completed", isError ? words.failed : `${Math.round(took ?? 0)} ms`);
+    this.settle(id, isError ? "failed" : "completed", isError ? words.failed : duration(took ?? 0));
   }
 
   settle(id, status, text) {
