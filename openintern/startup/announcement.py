@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import shutil
+import sys
 from pathlib import Path
 
 from django.utils import translation
@@ -21,7 +24,7 @@ def speak_the_terminals_language() -> None:
 
 def banner(entrance: Entrance, *, url: str, base_dir: Path, workspace: Path, provider: str, model: str) -> str:
     """Return what to know after a start: where it is, who to sign in as, what to try."""
-    password = entrance.password or _("unchanged (forgotten? openintern changepassword {user})").format(
+    password = entrance.password or _("unchanged (forgotten? the command changepassword {user} sets another)").format(
         user=entrance.user
     )
     once = _("  <- shown this once") if entrance.is_first_start else ""
@@ -34,16 +37,30 @@ def banner(entrance: Entrance, *, url: str, base_dir: Path, workspace: Path, pro
         (_("Files"), str(workspace)),
         (_("Model"), answers if provider == "demo" else f"{provider}/{model}"),
     ]
+    program = _program(base_dir)
     hints = [
-        ('openintern run "…" --stream', _("a task from the terminal")),
-        ("openintern workspace PATH", _("give the agent files to work on")),
-        ("openintern doctor", _("check that everything is well")),
+        (f'{program} run "…" --stream', _("a task from the terminal")),
+        (f"{program} workspace PATH", _("give the agent files to work on")),
+        (f"{program} doctor", _("check that everything is well")),
     ]
     lines = ["", _("OpenIntern is running."), ""]
     lines += [f"  {name + ':':<10} {value}" for name, value in rows]
     lines += ["", _("Try, in another terminal:")]
-    lines += [f"  {command:<30} {what}" for command, what in hints]
-    return "\n".join([*lines, ""])
+    width = max(len(command) for command, _what in hints)
+    lines += [f"  {command:<{width}}  {what}" for command, what in hints]
+    return "\n".join([*lines, "", ""])
+
+
+def _program(base_dir: Path) -> str:
+    """Return how to call us from here, so that the hints can be typed as they stand."""
+    installed = Path(sys.executable).with_name("openintern")
+    if shutil.which("openintern") == str(installed):
+        program = "openintern"
+    elif installed.exists():
+        program = str(installed.relative_to(Path.cwd()) if installed.is_relative_to(Path.cwd()) else installed)
+    else:
+        program = "python manage.py"
+    return program if base_dir == Path.cwd() / "data" else f"DATA_DIR={shlex.quote(str(base_dir))} {program}"
 
 
 def for_scripts(entrance: Entrance, *, url: str, database_url: str) -> str:
