@@ -12,6 +12,11 @@ RUNTIME := $(VENV)/.runtime-installed
 DEVELOPMENT := $(VENV)/.development-installed
 ARGS ?=
 
+# Where the machine says whom it trusts, that holds for uv too: a company's own certificates are only there.
+ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt),)
+export UV_SYSTEM_CERTS ?= true
+endif
+
 .PHONY: run test lint install install-dev lock project messages clean
 
 run: $(RUNTIME)
