@@ -15,6 +15,7 @@ from django_q.cluster import Cluster, Sentinel
 from openintern.lifeline import die_with_parent
 from runs.llm.registry import load_ahead
 from runs.queue import worker
+from runs.queue.task_queue import TaskQueue
 
 
 class Command(BaseCommand):
@@ -50,6 +51,10 @@ class _Sentinel(Sentinel):  # type: ignore[misc]
     def start(self) -> None:
         _leave_signals_to_main()
         super().start()
+
+    def spawn_cluster(self) -> None:
+        self.task_queue = TaskQueue()
+        super().spawn_cluster()
 
 
 def _leave_signals_to_main() -> None:
