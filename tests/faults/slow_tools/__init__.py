@@ -1,0 +1,1 @@
+"""An app of tools whose effects are counted outside, by `tests.peers.effects`."""

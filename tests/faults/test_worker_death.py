@@ -1,0 +1,259 @@
+"""A worker dies, freezes or loses its database at the worst moments: another goes on, and nothing happens twice."""
+
+from __future__ import annotations
+
+import os
+import signal
+import statistics
+import time
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import connection
+
+from openintern.database import own_connection_parameters
+from openintern.ids import random_text
+from tests.faults.history import History
+from tests.faults.processes import WorkerCluster, holder_of, wait_until
+
+Step = dict[str, Any]
+
+
+def strike(kind: str, name: str) -> Step:
+    return {"tool_calls": [{"name": f"strike_{kind}", "id": f"call_{name}", "arguments": {"name": name}}]}
+
+
+def kill_holder(history: History, run_id: str) -> float:
+    """Kill -9 the worker at work on a run; returns when."""
+    os.kill(holder_of(run_id), signal.SIGKILL)
+    history.crashes[run_id] += 1
+    return time.monotonic()
+
+
+@pytest.fixture
+def session() -> str:
+    return random_text(10)
+
+
+def test_during_a_model_call(shared_cluster: WorkerCluster, history: History, session: str) -> None:
+    hold = f"call-{session}"
+    history.peer.script({"text": "never heard", "hold": hold}, {"text": "Here."}, marker=f"marker:{session}")
+    run_id = history.start("answer me", session=session)
+    history.peer.wait_held(hold, timeout=60)
+
+    killed_at = kill_holder(history, run_id)
+    history.wait_event(run_id, "run.resumed")
+    recovered = time.monotonic() - killed_at
+    ended = history.wait_status(run_id, "completed")
+
+    assert recovered <= 15
+    assert ended["output"] == "Here."
+    assert ended["attempt"] == 2
+    history.judge()
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["before its effect", "after its effect"])
+@pytest.mark.parametrize("kind", ["pure", "keyed", "checkable", "unsure"])
+def test_during_a_tool(shared_cluster: WorkerCluster, history: History, session: str, kind: str, before: bool) -> None:
+    name = f"{kind}-{session}"
+    history.outside.hold(name, before=before)
+    history.peer.script(strike(kind, name), {"text": "Struck."}, marker=f"marker:{session}")
+    run_id = history.start("strike", session=session)
+    history.outside.wait_request(name, timeout=60)
+    if not before:
+        wait_until(lambda: any(effect["name"] == name for effect in history.outside.effects), within=10)
+
+    killed_at = kill_holder(history, run_id)
+    history.wait_event(run_id, "run.resumed")
+    recovered = time.monotonic() - killed_at
+    history.outside.release(name)
+    ended = history.wait_status(run_id, "completed", "waiting")
+
+    assert recovered <= 15
+    asked = [request for request in history.outside.requests if request["name"] == name]
+    match kind:
+        case "unsure":
+            assert ended["status"] == "waiting"
+            assert history.types(run_id)[-1] == "run.waiting"
+            assert len(asked) == 1
+            history.cancel(run_id)
+        case "checkable" if not before:
+            assert len(asked) == 1
+        case _:
+            assert len(asked) == 2
+    history.judge()
+
+
+def test_between_two_steps(shared_cluster: WorkerCluster, history: History, session: str) -> None:
+    name, hold = f"unsure-{session}", f"second-{session}"
+    history.peer.script(
+        strike("unsure", name), {"text": "x", "hold": hold}, {"text": "Both."}, marker=f"marker:{session}"
+    )
+    run_id = history.start("two steps", session=session)
+    history.peer.wait_held(hold, timeout=60)
+
+    kill_holder(history, run_id)
+    ended = history.wait_status(run_id, "completed")
+
+    assert ended["output"] == "Both."
+    assert [request["name"] for request in history.outside.requests].count(name) == 1
+    assert history.types(run_id).count("step.started") == 2
+    history.judge()
+
+
+def test_a_frozen_worker_that_wakes_up_can_write_nothing(
+    shared_cluster: WorkerCluster, history: History, session: str
+) -> None:
+    hold = f"frozen-{session}"
+    history.peer.script({"text": "the zombie's", "hold": hold}, {"text": "the heir's"}, marker=f"marker:{session}")
+    run_id = history.start("freeze", session=session)
+    history.peer.wait_held(hold, timeout=60)
+    zombie = holder_of(run_id)
+
+    os.kill(zombie, signal.SIGSTOP)
+    try:
+        history.crashes[run_id] += 1
+        history.peer.release(hold)
+        ended = history.wait_status(run_id, "completed")
+        before = history.events(run_id)
+    finally:
+        os.kill(zombie, signal.SIGCONT)
+    following = [
+        history.start("go on", session=f"{session}{number}", provider="mock", model="mock") for number in range(4)
+    ]
+    for other in following:
+        history.wait_status(other, "completed")
+    wait_until(lambda: zombie not in busy(), within=15, what="the zombie's return")
+
+    assert ended["output"] == "the heir's"
+    assert history.events(run_id) == before
+    history.judge()
+
+
+def busy() -> set[int]:
+    """The processes that hold a lease."""
+    from openintern.tenancy.scope import public_scope
+    from runs.queue.models import Ticket
+
+    with public_scope():
+        owners = Ticket.objects.exclude(leased_by="").values_list("leased_by", flat=True)
+        return {int(owner.split(":")[1]) for owner in owners}
+
+
+def test_an_idle_worker_may_die_too(shared_cluster: WorkerCluster, history: History, session: str) -> None:
+    """It was waiting for its next bell: what it held while it waited must not keep the others from theirs."""
+    for _ in range(2):
+        for worker in shared_cluster.workers():
+            os.kill(worker, signal.SIGKILL)
+
+        run_id = history.start("are you there", session=random_text(8), provider="mock", model="mock")
+
+        history.wait_status(run_id, "completed", within=15)
+    history.judge()
+
+
+def test_every_connection_is_cut_in_the_middle_of_a_run(
+    shared_cluster: WorkerCluster, history: History, session: str
+) -> None:
+    name = f"keyed-{session}"
+    history.outside.hold(name, before=False)
+    history.peer.script(strike("keyed", name), {"text": "Unbroken."}, marker=f"marker:{session}")
+    run_id = history.start("cut", session=session)
+    history.outside.wait_request(name, timeout=60)
+
+    cut_all_connections()
+    history.crashes[run_id] += 1
+    history.outside.release(name)
+    ended = history.wait_status(run_id, "completed", within=20)
+
+    assert ended["output"] == "Unbroken."
+    history.judge()
+
+
+def cut_all_connections() -> int:
+    """End every backend of this database; the test's own connection too, which is opened again."""
+    with psycopg.connect(
+        **{**own_connection_parameters(), "application_name": "administrator"}, autocommit=True
+    ) as administrator:
+        row = administrator.execute(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        ).fetchone()
+    connection.close()
+    assert row is not None
+    return int(row[0])
+
+
+def test_a_cancel_reaches_a_worker_of_another_process(
+    shared_cluster: WorkerCluster, history: History, session: str
+) -> None:
+    hold = f"cancel-{session}"
+    history.peer.script({"text": "x", "hold": hold}, marker=f"marker:{session}")
+    run_id = history.start("cancel me", session=session)
+    history.peer.wait_held(hold, timeout=60)
+    number = next(request.number for request in history.peer.requests if f"marker:{session}" in request.markers)
+
+    history.cancel(run_id)
+
+    history.peer.wait_outcome(number, "gone", timeout=5)
+    following = history.start("next", session=session, provider="mock", model="mock")
+    history.wait_status(following, "completed", within=10)
+    history.judge()
+
+
+def test_a_run_that_kills_its_workers_is_given_up_and_others_go_on(
+    start_cluster: Callable[..., WorkerCluster], history: History, session: str
+) -> None:
+    start_cluster(workers=1)
+    history.peer.script({"tool_calls": [{"name": "take_down", "id": "down"}]}, marker=f"marker:{session}")
+    poison = history.start("poison", session=session)
+    fine = history.start("fine", session=f"{session}x", provider="mock", model="mock")
+
+    failed = history.wait_status(poison, "failed", within=90)
+
+    assert failed["error"]["code"] == "WORKER_LOST"
+    assert history.read(fine)["status"] == "completed"
+    history.judge()
+
+
+def test_work_begins_at_once(
+    shared_cluster: WorkerCluster, history: History, record_property: Callable[[str, object], None]
+) -> None:
+    waits = []
+    for _ in range(25):
+        run_id = history.start("quick", session=random_text(8), provider="mock", model="mock")
+        history.wait_status(run_id, "completed", within=10)
+        accepted, begun = history.read(run_id)["created_at"], history.events(run_id)[0]["ts"]
+        waits.append((moment(begun) - moment(accepted)).total_seconds())
+
+    record_property("p50", statistics.median(waits))
+    record_property("p95", sorted(waits)[23])
+    print(f"enqueue to start: p50 {statistics.median(waits) * 1000:.0f} ms, p95 {sorted(waits)[23] * 1000:.0f} ms")
+    assert statistics.median(waits) < 0.5
+    history.judge()
+
+
+def moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def test_an_idle_cluster_leaves_the_database_alone(shared_cluster: WorkerCluster, history: History) -> None:
+    def transactions() -> int:
+        with psycopg.connect(**own_connection_parameters(), autocommit=True) as observer:
+            observer.execute("SELECT pg_stat_clear_snapshot()")
+            row = observer.execute(
+                "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()"
+            ).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    assert busy() == set()
+
+    before, began = transactions(), time.monotonic()
+    time.sleep(10)  # what is measured is a rate
+    rate = (transactions() - before) / (time.monotonic() - began)
+
+    print(f"idle: {rate:.1f} transactions a second")
+    assert rate < 5
