@@ -33,6 +33,7 @@ TENANT_MODEL = "tenancy.Organization"
 SHARED_APPS = [
     "openintern",
     "openintern.tenancy",  # before django_tenants, whose migrate_schemas it replaces
+    "openintern.apps.AdminConfig",  # before django_tenants, whose list of applications hides a tenant's
     "django_tenants",
     "runs.queue",  # before django_q, whose qcluster it replaces
     "django_q",
@@ -43,7 +44,6 @@ SHARED_APPS = [
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "django.contrib.postgres",
-    "openintern.apps.AdminConfig",
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
@@ -115,6 +115,9 @@ CSRF_COOKIE_SAMESITE = "Lax"
 _TLS = os.environ.get("OPENINTERN_TLS", "").lower() in {"1", "on", "true"}
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _TLS
 SECURE_HSTS_SECONDS = 31536000 if _TLS else 0
+# whether other names of the domain follow, and where plain HTTP is sent to TLS, is for who runs the proxy to say
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W008", "security.W021"]
+CSRF_FAILURE_VIEW = "openintern.refusals.csrf_failure"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
@@ -142,6 +145,7 @@ REST_FRAMEWORK = {
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
     "EXCEPTION_HANDLER": "openintern.api.answer_exception",
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+    "URL_FORMAT_OVERRIDE": None,  # `format` is a parameter of ours: it says which file an export is
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "OpenIntern",
@@ -150,8 +154,12 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "APPEND_COMPONENTS": {"securitySchemes": {"ApiKey": {"type": "http", "scheme": "bearer"}}},
-    "SECURITY": [{"ApiKey": []}],
+    "ENUM_NAME_OVERRIDES": {"RunStatus": "runs.models.Run.Status", "EffectStatus": "runs.models.Effect.Status"},
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "runs.schema.describe_stream",
+        "openintern.schema.describe_refusals",
+    ],
 }
 
 # --- work: django-q2 supplies processes and schedules; which run is next is decided in runs.queue

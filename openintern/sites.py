@@ -15,6 +15,7 @@ from django.shortcuts import redirect
 from django.urls import URLPattern, URLResolver, reverse
 from django.utils.translation import gettext_lazy as _
 
+from openintern.administration import asker
 from openintern.tenancy.access import Access, declare_all, public
 
 
@@ -37,6 +38,10 @@ class OrganizationAdminSite(AdminSite):
         """Identity and role have been checked by the middleware, from the access declared above."""
         return bool(request.user.is_active)
 
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        """What every page is given: above it stands whose organisation it is."""
+        return {**super().each_context(request), "site_header": str(asker(request).org)}
+
     @public
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Send people to the one door that there is."""
@@ -53,7 +58,10 @@ class PlatformAdminSite(OrganizationAdminSite):
     """Organisations, people, keys and projects of the whole platform."""
 
     declared = Access(is_platform=True)
-    site_header = site_title = _("Platform")
+    site_title = _("Platform")
+
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        return {**AdminSite.each_context(self, request), "site_header": self.site_title}
 
 
 organization_admin = OrganizationAdminSite(name="admin")
