@@ -21,7 +21,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from openintern.postgres import Server
+from openintern.postgres import Server, temporary_server
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 START_WITHIN = 150.0
@@ -202,6 +202,45 @@ def test_a_web_server_and_workers_that_were_killed_come_back(up: Callable[..., U
     status, said = first.stop()
     assert status == 0
     assert "started again" in said
+
+
+def test_a_database_that_was_killed_comes_back_with_everything_recorded(up: Callable[..., Up], base_dir: Path) -> None:
+    first = up("--port", free_port(), "--workers", "1")
+    pid = (base_dir / "postgres" / "cluster" / "postmaster.pid").read_text().splitlines()[0]
+
+    os.kill(int(pid), signal.SIGKILL)
+
+    until(lambda: not Path(f"/proc/{pid}").exists())
+    until(lambda: first.get("/health")[0] == 200, within=60)
+    assert first.get("/api/runs")[0] == 200
+    assert first.stop()[0] == 0
+
+
+def test_a_database_of_ones_own_is_used_where_one_is_named() -> None:
+    with temporary_server() as url, tempfile.TemporaryDirectory() as place:
+        base_dir = Path(place) / "data"
+        process = launch(base_dir, "--json", "--port", free_port(), "--workers", "1", DATABASE_URL=url)
+        assert process.stdout is not None
+        line = json.loads(process.stdout.readline())
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+
+        assert line["database_url"] == url
+        assert not (base_dir / "postgres").exists()
+        assert process.returncode == 0
+        with psycopg.connect(url) as connection:  # ours is none of its children
+            assert connection.execute("SELECT count(*) FROM public.tenancy_organization").fetchone() == (1,)
+
+
+def test_a_database_that_is_not_there_is_told_in_a_line(tmp_path: Path) -> None:
+    url = f"postgresql://nobody@127.0.0.1:{free_port()}/nowhere"
+
+    refused = launch(tmp_path / "data", "--port", free_port(), DATABASE_URL=url)
+    _, said = refused.communicate(timeout=60)
+
+    assert refused.returncode == 1
+    assert "The database can't be used" in said
+    assert "Traceback" not in said
 
 
 def test_a_port_that_is_taken_is_told_before_anything_starts(base_dir: Path) -> None:

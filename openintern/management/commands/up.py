@@ -17,6 +17,7 @@ import django
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError, connections
 
 from openintern import configuration, instance
 from openintern.configuration import Configuration
@@ -56,6 +57,8 @@ class Command(BaseCommand):
             self._tell("OpenIntern has stopped.")
         except (instance.InUse, PostgresError, GivenUp, NotReady) as error:
             raise CommandError(str(error)) from error
+        except DatabaseError as error:
+            raise CommandError(f"The database can't be used: {str(error).strip()}") from error
         except PermissionError as error:
             raise CommandError(
                 f"{error.filename}: {error.strerror}. Start as its owner, or choose another --data-dir."
@@ -77,7 +80,7 @@ class Command(BaseCommand):
         announcement.speak_the_terminals_language()
         call_command("migrate_schemas", verbosity=0)
         entrance = ensure_entrance(base_dir)
-        django.db.connections.close_all()
+        connections.close_all()
         self._tell("The tables are up to date.")
         supervisor.begin(parts.web(host=host, port=port))
         supervisor.begin(parts.workers())
