@@ -6,18 +6,29 @@ from typing import Any, cast
 
 from django.core.exceptions import RequestDataTooBig
 from django.http import Http404
-from rest_framework import exceptions
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from rest_framework import exceptions, serializers
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from openintern.errors import Invalid, OpenInternError
 from openintern.refusals import error_body
-from openintern.tenancy.identity import ScopedRequest
+from openintern.tenancy.identity import CLAIMS, ScopedRequest
 from openintern.tenancy.models import ApiKey, User
 from openintern.tenancy.scope import Scope
+from openintern.text import storable
 
-_CODES = {401: "UNAUTHENTICATED", 403: "FORBIDDEN", 404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED", 413: "TOO_LARGE", 415: "UNSUPPORTED_MEDIA_TYPE", 429: "THROTTLED"}
+_CODES = {
+    401: "UNAUTHENTICATED",
+    403: "FORBIDDEN",
+    404: "NOT_FOUND",
+    405: "METHOD_NOT_ALLOWED",
+    406: "NOT_ACCEPTABLE",
+    413: "TOO_LARGE",
+    415: "UNSUPPORTED_MEDIA_TYPE",
+    429: "THROTTLED",
+}
 
 
 class SettledIdentity(SessionAuthentication):
@@ -35,6 +46,23 @@ class SettledIdentity(SessionAuthentication):
         return "Bearer"
 
 
+class IdentityScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """How the OpenAPI document names the two: an API key, or the cookie of somebody who is signed in."""
+
+    target_class = SettledIdentity
+    name = ["ApiKey", "Session"]  # noqa: RUF012  the library's attribute
+
+    def get_security_requirement(self, auto_schema: Any) -> list[dict[str, list[Any]]]:
+        """Either is enough."""
+        return [{name: []} for name in self.name]
+
+    def get_security_definition(self, auto_schema: Any) -> list[dict[str, str]]:
+        return [
+            {"type": "http", "scheme": "bearer", "bearerFormat": "oi_…"},
+            {"type": "apiKey", "in": "cookie", "name": "sessionid"},
+        ]
+
+
 def scope_of(request: Request) -> Scope:
     """Return in whose name an API request is made. Only for views that aren't public."""
     return cast(Scope, cast(ScopedRequest, request._request).asker)
@@ -45,7 +73,28 @@ def body_of(request: Request) -> dict[str, Any]:
     body = request.data
     if not isinstance(body, dict):
         raise Invalid("body", "Must be a JSON object")
+    for name, value in body.items():
+        if storable(value) != value:
+            raise Invalid(storable(name), "Must not hold NUL characters or lone surrogates")
     return body
+
+
+def query_of(request: Request, *known: str) -> dict[str, str]:
+    """Return the query parameters. Raises VALIDATION_ERROR for an unknown one: a filter with a typing mistake filters nothing."""
+    query: dict[str, str] = request.GET.dict()
+    for name in query:
+        if name not in {*known, *CLAIMS}:
+            raise Invalid(name, "Unknown parameter")
+    return query
+
+
+class Text(serializers.CharField):
+    """A string, and nothing that could be made into one."""
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
 
 
 def answer_exception(error: Exception, context: dict[str, Any]) -> Response | None:
@@ -73,7 +122,7 @@ def _as_refusal(error: Exception) -> OpenInternError | None:
         case exceptions.ValidationError():
             field, message = _first_problem(error.detail)
             return Invalid(field, message)
-        case exceptions.ParseError():
+        case exceptions.ParseError() | RecursionError():
             return OpenInternError("VALIDATION_ERROR", "The body is not valid JSON")
         case exceptions.APIException():
             return OpenInternError(_CODES.get(error.status_code, "VALIDATION_ERROR"), str(error.detail))

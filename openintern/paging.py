@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import binascii
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from django.db.models import Q, QuerySet
 from django.utils.dateparse import parse_datetime
 
 from openintern.errors import Invalid
+from openintern.text import is_storable
 
 
 def whole_number(value: str | None, *, field: str, default: int, least: int, most: int) -> int:
@@ -24,6 +25,17 @@ def whole_number(value: str | None, *, field: str, default: int, least: int, mos
     if not least <= number <= most:
         raise Invalid(field, f"Must be a whole number from {least} to {most}")
     return number
+
+
+def moment(value: str, *, field: str) -> datetime:
+    """Return a time in UTC. Raises VALIDATION_ERROR for what is none, lacks its zone, or lies beyond the calendar."""
+    try:
+        at = parse_datetime(value)
+        if at is not None and at.tzinfo is not None:
+            return at.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise Invalid(field, "Must be a time, ISO 8601") from error
+    raise Invalid(field, "Must be a time with its zone, ISO 8601")
 
 
 @dataclass(frozen=True)
@@ -55,10 +67,9 @@ def _cursor(row: Any) -> str:
 def _read_cursor(cursor: str) -> tuple[datetime, str]:
     try:
         text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
-        moment, _, key = text.partition(" ")
-        at = parse_datetime(moment)
     except (ValueError, binascii.Error) as error:
         raise Invalid("cursor", "Not a cursor of this list") from error
-    if at is None or at.tzinfo is None or not key:
+    at, _, key = text.partition(" ")
+    if not key or not is_storable(key):
         raise Invalid("cursor", "Not a cursor of this list")
-    return at, key
+    return moment(at, field="cursor"), key

@@ -13,7 +13,7 @@ from openintern.redaction import redact_text
 
 def wants_json(request: HttpRequest) -> bool:
     """Whether the request comes from a program: by its path, or because it says so."""
-    if request.path.startswith("/api/") or request.path == "/health":
+    if request.path.startswith("/api/") or request.path in {"/api", "/health"}:
         return True
     return request.headers.get("Accept", "").startswith("application/json")
 
@@ -50,6 +50,13 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
     return refusal(request, OpenInternError("FORBIDDEN", "This is not allowed"))
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    return refusal(
+        request,
+        OpenInternError("FORBIDDEN", "This form wasn't sent from one of our pages, or has grown old; load it anew"),
+    )
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.http import HttpResponseBase, StreamingHttpResponse
@@ -14,14 +14,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from openintern.api import body_of, scope_of
+from openintern.api import body_of, query_of, scope_of
 from openintern.errors import Invalid
 from openintern.paging import newest_first, whole_number
 from openintern.tenancy.access import access
 from openintern.tenancy.scope import Scope, org_scope
 from runs import export, lifecycle
 from runs.events import EventType
-from runs.listing import runs_matching
+from runs.listing import FILTERS, runs_matching
 from runs.models import Run, Session
 from runs.serializers import EffectRow, Injection, NewRun, RunDetail, RunMeta, SessionMeta, Settlement
 from runs.settlement import settle_effect
@@ -60,16 +60,27 @@ class Runs(APIView):
     )
     def get(self, request: Request) -> Response:
         """List runs, newest first."""
-        limit = whole_number(request.GET.get("limit"), field="limit", default=20, least=1, most=100)
-        page = newest_first(runs_matching(scope_of(request), request.GET.dict()), cursor=request.GET.get("cursor"), limit=limit)
+        query = query_of(request, *FILTERS, "cursor", "limit")
+        limit = whole_number(query.get("limit"), field="limit", default=20, least=1, most=100)
+        page = newest_first(runs_matching(scope_of(request), query), cursor=query.get("cursor"), limit=limit)
         return Response({"runs": RunMeta(page.rows, many=True).data, "next_cursor": page.next_cursor})
 
     @extend_schema(
         operation_id="create_run",
         request=NewRun,
-        parameters=[OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER, description="sent twice, it starts one run")],
+        parameters=[
+            OpenApiParameter(
+                "Idempotency-Key", str, OpenApiParameter.HEADER, description="sent twice, it starts one run"
+            )
+        ],
         responses={
-            201: _page("RunCreated", run_id=serializers.CharField(), session_key=serializers.CharField(), status=serializers.CharField(), created_at=serializers.DateTimeField())
+            201: _page(
+                "RunCreated",
+                run_id=serializers.CharField(),
+                session_key=serializers.CharField(),
+                status=serializers.CharField(),
+                created_at=serializers.DateTimeField(),
+            )
         },
     )
     def post(self, request: Request) -> Response:
@@ -88,7 +99,12 @@ class Runs(APIView):
             at=timezone.now(),
         )
         # the same key gets the same answer, however far its run has come
-        answer = {"run_id": run.pk, "session_key": run.session.key, "status": Run.Status.PENDING, "created_at": run.created_at}
+        answer = {
+            "run_id": run.pk,
+            "session_key": run.session.key,
+            "status": Run.Status.PENDING,
+            "created_at": run.created_at,
+        }
         return Response(answer, status=201, headers={"Location": f"/api/runs/{run.pk}"})
 
 
@@ -118,17 +134,25 @@ class RunEvents(APIView):
             OpenApiParameter("cursor", int, description="events with a higher `seq` than this"),
             _limit(200, 1000),
             OpenApiParameter("type", str, enum=[str(name) for name in EventType]),
-            OpenApiParameter("include_tokens", bool, description="add the running step's text so far, as an llm.token without seq"),
+            OpenApiParameter(
+                "include_tokens", bool, description="add the running step's text so far, as an llm.token without seq"
+            ),
         ],
-        responses=_page("EventPage", events=serializers.ListField(child=serializers.DictField()), total=serializers.IntegerField(), next_cursor=serializers.CharField(allow_null=True)),
+        responses=_page(
+            "EventPage",
+            events=serializers.ListField(child=serializers.DictField()),
+            total=serializers.IntegerField(),
+            next_cursor=serializers.CharField(allow_null=True),
+        ),
     )
     def get(self, request: Request, run_id: str) -> Response:
         """List events in their order; `total` counts all of the run's. Page until `next_cursor` is null."""
-        limit = whole_number(request.GET.get("limit"), field="limit", default=200, least=1, most=1000)
-        after = whole_number(request.GET.get("cursor"), field="cursor", default=0, least=0, most=2**31 - 1)
-        run, events = export.events_of(scope_of(request), run_id, limit=limit, after=after, type=request.GET.get("type", ""))
+        query = query_of(request, "cursor", "limit", "type", "include_tokens")
+        limit = whole_number(query.get("limit"), field="limit", default=200, least=1, most=1000)
+        after = whole_number(query.get("cursor"), field="cursor", default=0, least=0, most=2**31 - 1)
+        run, events = export.events_of(scope_of(request), run_id, limit=limit, after=after, type=query.get("type", ""))
         next_cursor = str(events[-1]["seq"]) if len(events) == limit else None
-        if next_cursor is None and _flag(request, "include_tokens") and (token := export.live_token(run)):
+        if _flag(query, "include_tokens") and next_cursor is None and (token := export.live_token(run)):
             events.append(token)
         return Response({"events": events, "total": run.last_seq, "next_cursor": next_cursor})
 
@@ -144,15 +168,18 @@ class RunExport(APIView):
     )
     def get(self, request: Request, run_id: str) -> HttpResponseBase:
         """Download every event, as JSON lines or as one JSON array."""
-        form = request.GET.get("format", "jsonl")
+        query = query_of(request, "format", "type")
+        form = query.get("format", "jsonl")
         if form not in {"json", "jsonl"}:
             raise Invalid("format", "Must be json or jsonl")
-        scope, type_ = scope_of(request), request.GET.get("type", "")
+        scope, type_ = scope_of(request), query.get("type", "")
         run, _ = export.events_of(scope, run_id, limit=0, type=type_)
         lines = _lines(run, scope=scope, form=form, type_=type_)
         name = f"{run.pk}{'-' + type_ if type_ else ''}.{form}"
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-        return StreamingHttpResponse(lines, content_type="application/x-ndjson" if form == "jsonl" else "application/json", headers=headers)
+        return StreamingHttpResponse(
+            lines, content_type="application/x-ndjson" if form == "jsonl" else "application/json", headers=headers
+        )
 
 
 def _lines(run: Run, *, scope: Scope, form: str, type_: str) -> Iterator[str]:
@@ -170,7 +197,12 @@ class RunChildren(APIView):
         """List a run's children, the oldest first."""
         scope = scope_of(request)
         run = lifecycle.find_run(scope, run_id)
-        children = Run.objects.for_scope(scope).filter(parent=run).select_related("session", "user", "project").order_by("created_at", "pk")
+        children = (
+            Run.objects.for_scope(scope)
+            .filter(parent=run)
+            .select_related("session", "user", "project")
+            .order_by("created_at", "pk")
+        )
         return Response({"children": RunMeta(children, many=True).data})
 
 
@@ -240,23 +272,28 @@ class SessionRuns(APIView):
     @extend_schema(
         operation_id="list_session_runs",
         parameters=[OpenApiParameter("page", int), _limit(20, 100)],
-        responses=_page("SessionRuns", runs=RunMeta(many=True), total=serializers.IntegerField(), page=serializers.IntegerField(), limit=serializers.IntegerField()),
+        responses=_page(
+            "SessionRuns",
+            runs=RunMeta(many=True),
+            total=serializers.IntegerField(),
+            page=serializers.IntegerField(),
+            limit=serializers.IntegerField(),
+        ),
     )
     def get(self, request: Request, session_key: str) -> Response:
         """List a session's runs, newest first."""
-        page = whole_number(request.GET.get("page"), field="page", default=1, least=1, most=10_000)
-        limit = whole_number(request.GET.get("limit"), field="limit", default=20, least=1, most=100)
+        query = query_of(request, "page", "limit")
+        page = whole_number(query.get("page"), field="page", default=1, least=1, most=10_000)
+        limit = whole_number(query.get("limit"), field="limit", default=20, least=1, most=100)
         runs = runs_matching(scope_of(request), {"session_key": session_key}).order_by("-created_at", "-pk")
         rows = runs[(page - 1) * limit : page * limit]
         return Response({"runs": RunMeta(rows, many=True).data, "total": runs.count(), "page": page, "limit": limit})
 
 
-def _flag(request: Request, name: str) -> bool:
-    match request.GET.get(name, "false").lower():
+def _flag(query: Mapping[str, str], name: str) -> bool:
+    match query.get(name, "false").lower():
         case "true" | "1":
             return True
         case "false" | "0":
             return False
     raise Invalid(name, "Must be true or false")
-
-

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from django.db.models import QuerySet
-from django.utils.dateparse import parse_datetime
 
 from openintern.errors import Invalid
+from openintern.paging import moment
 from openintern.tenancy.scope import Scope
 from openintern.text import is_storable
 from runs.models import Run
@@ -49,10 +49,4 @@ def _text(query: Mapping[str, str], field: str) -> str:
 
 def _moment(query: Mapping[str, str], field: str) -> datetime | None:
     value = query.get(field, "")
-    try:
-        moment = parse_datetime(value) if value else None
-    except ValueError as error:
-        raise Invalid(field, "Must be a time, ISO 8601") from error
-    if value and (moment is None or moment.tzinfo is None):
-        raise Invalid(field, "Must be a time with its zone, ISO 8601")
-    return moment
+    return moment(value, field=field) if value else None

@@ -6,6 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from openintern.api import Text
 from runs.models import DEFAULT_AGENT, DEFAULT_SESSION_KEY, Effect, Run, SESSION_KEY_PATTERN, Session
 from runs.multitask import Strategy
 from runs.settlement import LONGEST_NOTE, Outcome
@@ -14,9 +15,9 @@ from runs.settlement import LONGEST_NOTE, Outcome
 class LlmConfig(serializers.Serializer[Any]):
     """Which model to use, of those the operator allows."""
 
-    provider = serializers.CharField(max_length=50, required=False)
-    model = serializers.CharField(max_length=200, required=False)
-    base_url = serializers.CharField(max_length=500, required=False)
+    provider = Text(max_length=50, required=False)
+    model = Text(max_length=200, required=False)
+    base_url = Text(max_length=500, required=False)
     temperature = serializers.FloatField(min_value=0, max_value=2, required=False)
     max_tokens = serializers.IntegerField(min_value=1, max_value=1_000_000, required=False)
 
@@ -24,17 +25,19 @@ class LlmConfig(serializers.Serializer[Any]):
 class NewRun(serializers.Serializer[Any]):
     """A task. `org_id`, `user_id` and `project_id` may be sent along; they have been looked at before this."""
 
-    input = serializers.CharField(trim_whitespace=False)
+    input = Text(trim_whitespace=False)
     session_key = serializers.RegexField(f"^{SESSION_KEY_PATTERN}$", default=DEFAULT_SESSION_KEY)
-    agent_id = serializers.CharField(max_length=100, default=DEFAULT_AGENT)
+    agent_id = Text(max_length=100, default=DEFAULT_AGENT)
     llm_config = LlmConfig(required=False)
-    multitask_strategy = serializers.ChoiceField([strategy.value for strategy in Strategy], default=Strategy.ENQUEUE.value)
+    multitask_strategy = serializers.ChoiceField(
+        [strategy.value for strategy in Strategy], default=Strategy.ENQUEUE.value
+    )
 
 
 class Injection(serializers.Serializer[Any]):
     """Something to say to a run that is under way."""
 
-    message = serializers.CharField(trim_whitespace=False)
+    message = Text(trim_whitespace=False)
     role = serializers.ChoiceField(["user"], default="user")
 
 
@@ -43,7 +46,7 @@ class Settlement(serializers.Serializer[Any]):
 
     outcome = serializers.ChoiceField([outcome.value for outcome in Outcome])
     result = serializers.DictField(required=False, help_text="what the call returned, if it happened")
-    note = serializers.CharField(max_length=LONGEST_NOTE, required=False, allow_blank=True, default="")
+    note = Text(max_length=LONGEST_NOTE, required=False, allow_blank=True, default="")
 
 
 class EffectRow(serializers.ModelSerializer[Effect]):
@@ -60,10 +63,10 @@ class RunMeta(serializers.ModelSerializer[Run]):
     run_id = serializers.CharField(source="pk")
     session_key = serializers.CharField(source="session.key")
     user_id = serializers.CharField(source="user.username")
-    project_id = serializers.CharField(source="project.slug", default=None)
+    project_id = serializers.CharField(source="project.slug", default=None, allow_null=True)
     started_at = serializers.SerializerMethodField()
     event_count = serializers.IntegerField(source="last_seq")
-    parent_run_id = serializers.CharField(source="parent_id", default=None)
+    parent_run_id = serializers.CharField(source="parent_id", default=None, allow_null=True)
     model = serializers.SerializerMethodField()
 
     class Meta:
@@ -128,4 +131,3 @@ class SessionMeta(serializers.ModelSerializer[Session]):
     class Meta:
         model = Session
         fields = ["session_key", "title", "created_at", "active_at"]
-

@@ -33,6 +33,7 @@ from openintern.text import is_storable
 
 logger = logging.getLogger(__name__)
 
+CLAIMS = ("org_id", "user_id", "project_id")  # what a request may say about itself: as header, in the body, as parameter
 CURRENT_ORG = "organization"  # the session's key for the organisation somebody chose last
 
 
