@@ -49,6 +49,7 @@ def shell(request: HttpRequest) -> dict[str, Any]:
     asker: Scope | None = getattr(scoped, "asker", None)
     theme = request.COOKIES.get(THEME_COOKIE, "")
     return {
+        "wants_fragment": request.headers.get("HX-Request") == "true",  # also before the middleware that says it
         "theme": theme if theme in THEMES else "",
         "current_org": asker.org if asker else None,
         "nav": _navigation(scoped) if asker else (),

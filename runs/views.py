@@ -27,8 +27,8 @@ from runs.models import Run
 from runs.pages import trace as traces
 from runs.pages.counts import unfinished_by_status
 from runs.pages.doubts import calls_in_doubt
-from runs.pages.starters import STARTERS
 from runs.pages.turns import model_name, turn_of, turns_of
+from runs.pages.welcome import welcome
 
 TURNS = 20
 RUNS = 40
@@ -59,7 +59,7 @@ def chat(request: HttpRequest, session_key: str = "") -> HttpResponse:
         "turns": turns,
         "earlier_cursor": page.next_cursor if page else None,
         "is_busy": any(turn.is_live for turn in turns),
-        "starters": STARTERS,
+        "welcome": None if turns else welcome(scope),
         "may_act": _may_act(scope),
         "model_note": _model_note(),
     }

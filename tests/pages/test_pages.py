@@ -19,6 +19,7 @@ from openintern.tenancy.scope import org_scope
 from runs import log
 from runs.events import Draft, EventType
 from runs.models import Event, Run, Session
+from runs.tools.workspace import Workspace
 from tests.conftest import PASSWORD, Cast, Person, reload
 
 StartRun = Callable[..., Run]
@@ -427,3 +428,26 @@ def test_nothing_here_is_said_by_a_page(alice: Person) -> None:
 def _without_ids(content: bytes) -> bytes:
     """A page without what differs from one to the next anyway: its CSRF token and the ids in its address."""
     return re.sub(rb"run_\w+|s_\w+|[A-Za-z0-9]{64}", b"", content)
+
+
+# --- the first page
+
+
+def test_the_first_page_offers_tasks_that_fit_the_workspace(alice: Person) -> None:
+    with Workspace.for_scope(alice.scope) as workspace:
+        workspace.write("guide.txt", b"hello")
+        workspace.write("docs/more.md", b"hello")
+
+    shown = page(alice.signed_in(), "/")
+
+    for path in ("guide.txt", "docs/more.md"):
+        (workspace.path / path).unlink()
+    assert 'value="Summarise guide.txt"' in shown
+    assert "<code>docs/</code>" in shown
+
+
+def test_an_empty_workspace_says_so_and_tells_only_the_operator_where_it_lies(charlie: Person) -> None:
+    shown = page(charlie.signed_in(), "/")
+
+    assert "The workspace is still empty." in shown
+    assert "/rival/shared" not in shown
