@@ -11,11 +11,13 @@ from typing import Any
 from openintern.tenancy.scope import Scope
 from runs import conversation, log
 from runs.batch import Planned
+from runs.budgets import Reservation
 from runs.events import Draft, EventType
 from runs.live_text import LiveWriter
 from runs.models import Checkpoint, Event, Run
 from runs.stop import Stop
 from runs.tools.registry import ToolContext
+from runs.tools.results import digests
 from runs.tools.workspace import Workspace
 
 
@@ -34,6 +36,7 @@ class Work:
     step_begun: float = field(default_factory=time.monotonic)
     heard_seq: int = 0  # what the model knew when it was last asked
     answered_in_ms: int = 0
+    held: Reservation | None = None  # what is reserved for the model call that is under way
 
     def __post_init__(self) -> None:
         self._active_before = self.run.active_ms
@@ -123,5 +126,5 @@ class Work:
         """Remember the digests that file tools report, for those that change a file only as it was read."""
         for event in events:
             result = event.payload.get("result") if event.type == EventType.TOOL_RESULT else None
-            if isinstance(result, dict) and "path" in result and "sha256" in result:
-                self.seen[result["path"]] = result["sha256"]
+            if isinstance(result, dict):
+                self.seen |= digests(result)

@@ -3,4 +3,4 @@
 Importing this package registers the built-in tools; other apps add theirs in a module `tools` of their own.
 """
 
-from runs.tools import files, finding, trace  # noqa: F401  importing registers them
+from runs.tools import files, finding, patching, trace  # noqa: F401  importing registers them

@@ -59,7 +59,7 @@ def read_file(
 def _written(context: ToolContext, *, path: str, content: str) -> dict[str, Any] | None:
     """Tell whether a write that was cut off is there: the file holds exactly what was to be written."""
     path, wanted = normalise(path), content.encode("utf-8")
-    if _current(context.workspace, path) != wanted:
+    if current(context.workspace, path) != wanted:
         return None
     return _write_result(path, wanted, created=path not in context.seen)
 
@@ -78,11 +78,11 @@ def write_file(
     require_writable(path)
     wanted = content.encode("utf-8")
     with context.workspace.locked():
-        present = _current(context.workspace, path)
+        present = current(context.workspace, path)
         if present == wanted:
             return _write_result(path, wanted, created=False)
         if present is not None:
-            _require_seen(context, path, present)
+            require_seen(context, path, present)
         created = context.workspace.write(path, wanted)
     return _write_result(path, wanted, created=created)
 
@@ -95,7 +95,7 @@ def _edited(
     Where that can't be told, None is safe: the edit is tried again and refused, as the file is no longer the one that was read.
     """
     path = normalise(path)
-    before, present = context.seen.get(path), _current(context.workspace, path)
+    before, present = context.seen.get(path), current(context.workspace, path)
     if before is None or present is None or not new_text:
         return None
     old, new = old_text.encode("utf-8"), new_text.encode("utf-8")
@@ -134,7 +134,7 @@ def edit_file(
         raise ToolError("old_text and new_text are the same: nothing to change")
     with context.workspace.locked():
         present = context.workspace.read(path)
-        _require_seen(context, path, present)
+        require_seen(context, path, present)
         count = _occurrences(present, old_text, path=path, replace_all=replace_all)
         changed = present.replace(old_text.encode("utf-8"), new_text.encode("utf-8"))
         context.workspace.write(path, changed)
@@ -157,12 +157,13 @@ def _occurrences(present: bytes, old_text: str, *, path: str, replace_all: bool)
     return count
 
 
-def _current(workspace: Workspace, path: str) -> bytes | None:
+def current(workspace: Workspace, path: str) -> bytes | None:
     """Return the file's content, or None where there is no such file or folder."""
     return workspace.read(path) if workspace.exists(path) else None
 
 
-def _require_seen(context: ToolContext, path: str, present: bytes) -> None:
+def require_seen(context: ToolContext, path: str, present: bytes) -> None:
+    """Raise ToolError unless `present` is what this run last read from the file, or wrote to it."""
     seen = context.seen.get(path)
     if seen is None:
         raise ToolError(f"{path} exists, and you have not read it in this run: read it before you change it")

@@ -47,7 +47,7 @@ class ToolContext:
     """All that a tool may know of the world.
 
     `seen` maps a path to the SHA-256 of what this run last read from it or wrote to it; the engine keeps it
-    from results that carry both `path` and `sha256`. Tools only look.
+    from results (`results.digests`). Tools only look.
     """
 
     scope: Scope

@@ -32,6 +32,15 @@ def bounded(result: dict[str, Any], *, limit: int = MAX_BYTES) -> dict[str, Any]
     return {"cut": [f"everything: the result of {json_size(plain)} bytes could not be shortened to {limit}"]}
 
 
+def digests(result: dict[str, Any]) -> dict[str, str]:
+    """Return the SHA-256 of each file of which a result tells path and digest: the run has seen that content."""
+    listed = result.get("files")
+    files = [result, *(listed if isinstance(listed, list) else ())]
+    return {
+        file["path"]: file["sha256"] for file in files if isinstance(file, dict) and "path" in file and "sha256" in file
+    }
+
+
 def json_size(value: Any) -> int:
     """Return how many bytes `value` takes as JSON."""
     return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace"))

@@ -90,6 +90,11 @@ class Usage:
         self.files += replaced is None
         self.bytes += size - (replaced or 0)
 
+    def subtract(self, size: int) -> None:
+        """Count a file of `size` bytes as gone."""
+        self.files -= 1
+        self.bytes -= size
+
 
 class Workspace:
     """A folder that paths can't lead out of. Close it, or use it as a context manager.
@@ -171,6 +176,18 @@ class Workspace:
                 os.close(folder)
         usage.add(len(content), replaced=replaced)
         return replaced is None
+
+    def delete(self, path: str, *, usage: Usage | None = None) -> None:
+        """Remove a plain file. Raises ToolError where there is none. A `usage` that is given is kept up to date."""
+        path = normalise(path)
+        folder, _, name = path.rpartition("/")
+        with _explained(path):
+            with self._opened(path, _READ) as descriptor:
+                size = _require_plain(os.fstat(descriptor), path).st_size
+            with self._opened(folder or ".", _FOLDER) as descriptor:
+                os.unlink(name, dir_fd=descriptor)
+        if usage:
+            usage.subtract(size)
 
     def usage(self) -> Usage:
         """Return how much the workspace holds."""

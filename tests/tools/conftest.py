@@ -13,7 +13,7 @@ import pytest
 from django.conf import settings
 
 from runs.stop import Stop
-from runs.tools import beneath
+from runs.tools import beneath, results
 from runs.tools.registry import ToolContext, tools
 from runs.tools.workspace import Limits, Workspace
 
@@ -47,8 +47,7 @@ class Agent:
 
     def call(self, name: str, /, **arguments: Any) -> dict[str, Any]:
         result = tools()[name].call(self.context, arguments)
-        if "path" in result and "sha256" in result:
-            self.seen[result["path"]] = result["sha256"]
+        self.seen |= results.digests(result)
         return result
 
     def landed(self, name: str, /, **arguments: Any) -> dict[str, Any] | None:
