@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
 from runs.llm.demo.calls import Report
 from runs.llm.demo.ranking.findings import Finding
-from runs.llm.demo.ranking.form import asked_number
-from runs.llm.demo.ranking.quoting import choose_quotes
-from runs.llm.demo.text.quotes import plain, render, shortened, source_of
+from runs.llm.demo.ranking.numbers import asked_number
+from runs.llm.demo.ranking.quoting import choose_quotes, with_example
+from runs.llm.demo.text.quotes import Quote, plain, render, shortened, source_of
 from runs.llm.demo.text.reading import Reading
 from runs.llm.demo.wishes import Ask, Kind
 from runs.llm.demo.words.phrases import Voice, code
@@ -22,7 +20,8 @@ MOST_CHARACTERS = 480
 
 def answer(ask: Ask, *, findings: list[Finding], readings: list[Reading], note: str, voice: Voice) -> Report:
     """`findings` best first and not empty."""
-    body = [_direct(ask, findings, voice)]
+    example = _example(findings[0], readings)
+    body = [_direct(ask, findings[:1] if example else findings, voice), *example]
     if findings[0].covered < ENOUGH_COVERED:
         body.insert(0, voice.say("closest"))
     body.append(voice.say("quotes"))
@@ -32,7 +31,7 @@ def answer(ask: Ask, *, findings: list[Finding], readings: list[Reading], note: 
 
 def _direct(ask: Ask, findings: list[Finding], voice: Voice) -> str:
     best = findings[0]
-    number = asked_number(best.sentence.text, ask.terms, timed=_asks_time(ask.text)) if ask.kind is Kind.NUMBER else ""
+    number = _number(ask, best)
     if number:
         return f"**{number}** — {_cited(best)}"
     if ask.kind is Kind.WHERE:
@@ -42,10 +41,20 @@ def _direct(ask: Ask, findings: list[Finding], voice: Voice) -> str:
     return " ".join(_cited(finding) for finding in _enough_sentences(findings))
 
 
-def _asks_time(text: str) -> bool:
-    return bool(
-        re.search(r"\bhow (?:long|often)\b|\bwhen\b|timeout|interval|多久|多长时间|何时|什么时候|超时|间隔", text, re.I)
-    )
+def _number(ask: Ask, best: Finding) -> str:
+    if ask.kind not in {Kind.NUMBER, Kind.TIME}:
+        return ""
+    return asked_number(best.sentence.text, ask.terms, timed=ask.kind is Kind.TIME)
+
+
+def _example(best: Finding, readings: list[Reading]) -> list[str]:
+    """The commands or the code that the best sentence leads on to."""
+    sentence = best.sentence
+    if not sentence.spoken or not sentence.text.endswith((":", "：")):
+        return []
+    block = sentence.block
+    shown = with_example(Quote(block.path, block.start, block.lines), readings)
+    return ["\n".join(line for line in shown.lines[len(block.lines) :] if line.strip())] if shown else []
 
 
 def _enough_sentences(findings: list[Finding]) -> list[Finding]:

@@ -15,7 +15,7 @@ from runs.llm.demo.text.reading import Reading, is_prose
 from runs.llm.demo.text.source import DEFINITION
 from runs.llm.demo.wishes import Ask
 from runs.llm.demo.words.phrases import Voice, code
-from runs.llm.demo.words.terms import Term, strong
+from runs.llm.demo.words.terms import Term, language_of, strong
 
 MOST_SEARCHES = 6
 RESULTS_WANTED = 90  # about as many lines as one result holds
@@ -125,7 +125,13 @@ def _grep(tools: Toolbox, pattern: str) -> list[Call]:
 
 
 def _weights(ask: Ask, evidence: Evidence) -> Weights:
-    return weigh(list(ask.terms), totals=evidence.totals, searched=evidence.searched, files=ask.files)
+    return weigh(
+        list(ask.terms),
+        totals=evidence.totals,
+        searched=evidence.searched,
+        files=ask.files,
+        language=language_of(ask.text),
+    )
 
 
 def _windows(ask: Ask, evidence: Evidence) -> list[Window]:

@@ -11,7 +11,7 @@ from runs.llm.demo.text.blocks import blocks_of, sentences_of
 from runs.llm.demo.text.reading import Block, Reading, Sentence
 from runs.llm.demo.wishes import Kind
 
-HEADING_CREDIT = 0.65
+HEADING_CREDIT = 0.75
 NEIGHBOUR_CREDIT = 0.4
 REACH = 4  # sentences to either side that count as neighbours
 

@@ -36,6 +36,7 @@ class Weights:
     worth: tuple[float, ...]
     kin: tuple[float, ...]  # the strength of a relative: little where the word itself is common
     files: tuple[str, ...] = ()  # paths that the question names
+    language: str = "en"
     pairs: tuple[tuple[re.Pattern[str], float], ...] = ()  # neighbours in the question, and what they add together
 
     @property
@@ -60,12 +61,14 @@ class Weights:
         return any(path == name or path.endswith(f"/{name}") for name in self.files)
 
 
-def weigh(terms: list[Term], *, totals: dict[str, int], searched: int, files: tuple[str, ...] = ()) -> Weights:
+def weigh(
+    terms: list[Term], *, totals: dict[str, int], searched: int, files: tuple[str, ...] = (), language: str = "en"
+) -> Weights:
     """Rarity as in BM25, over lines: `totals` is how many lines each term's label was found on."""
     lines = max(50 * searched, 2 * max(totals.values(), default=0), 200)
     worth = tuple(term.weight * math.log(1 + lines / (totals.get(term.label, 0) + 1)) for term in terms)
     kin = tuple(COMMON_KIN if totals.get(term.label, 0) > WELL_FOUND or term.weight < 1 else RARE_KIN for term in terms)
-    return Weights(tuple(terms), worth, kin, files, tuple(_pairs(terms, worth)))
+    return Weights(tuple(terms), worth, kin, files, language, tuple(_pairs(terms, worth)))
 
 
 def _pairs(terms: list[Term], worth: tuple[float, ...]) -> Iterable[tuple[re.Pattern[str], float]]:
@@ -83,7 +86,7 @@ def prior(path: str, weights: Weights, kind: Kind) -> float:
     factor = next((factor for pattern, factor in _DOUBTFUL if pattern.search(name)), 1.0)
     if is_test(path):
         factor *= 0.5
-    if kind is Kind.NUMBER and _SETTINGS.search(name):
+    if kind in {Kind.NUMBER, Kind.TIME} and _SETTINGS.search(name):
         factor *= 1.25
     if kind is Kind.HOWTO:
         factor *= 1.4 if _GUIDE.search(name) else 0.8 if is_code(path) else 1.0

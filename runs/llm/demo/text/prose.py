@@ -12,7 +12,7 @@ _HEADING = re.compile(r"^(#{1,6})\s+(.*?)\s*#*\s*$")
 _UNDERLINE = re.compile(r"^(=|-|~|\^|\"){3,}\s*$")
 _FENCE = re.compile(r"^\s*(```+|~~~+)")
 _ITEM = re.compile(r"^\s*(?:[-*+•]|\d{1,3}[.)、])\s+")
-_PAIR = re.compile(r"^[A-Z][\w-]{1,30}: \S")
+_PAIR = re.compile(r"^[A-Z][\w-]{1,30}: \S+(?:\s+\S+){0,6}$")
 
 
 def prose_blocks(reading: Reading) -> Iterator[Block]:

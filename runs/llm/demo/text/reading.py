@@ -46,6 +46,7 @@ class Block:
     lines: tuple[str, ...]
     kind: str  # heading, prose, item, pairs, row, fence, code, data
     context: str = ""  # the headings or the definition it stands under
+    said: tuple[str | None, ...] = ()  # of code: what each line says in words, None where it is no comment
     lead: tuple[str, ...] = ()  # a table's head, shown above a quoted row
 
     @property

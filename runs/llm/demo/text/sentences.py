@@ -10,6 +10,7 @@ from runs.llm.demo.words.terms import CJK
 
 _STOP = re.compile(rf"(?P<stop>[.!?][\"')\]*_`]*)\s+(?=[\"'(\[*_`]*[A-Z0-9`{CJK}])|(?P<chinese>[。！？；][”」』）*]*)")
 _LEAD_IN = re.compile(r"^(?:\W|\d+\.)*\*\*[^*]{1,60}[.:。：]\*\*$|^\W*\d{1,3}\.$")
+_QUESTION = re.compile(r"\w[?？]$")
 _ABBREVIATION = re.compile(r"(?:\b(?:e\.g|i\.e|etc|vs|cf|No|Dr|Mr|Ms|St|approx)|(?<!\w)[A-Z0-9]{1,2})\.$")
 
 
@@ -48,5 +49,6 @@ def _cuts(text: str) -> Iterator[int]:
 
 
 def _goes_on(piece: str) -> bool:
-    """Whether a stop was none: after an abbreviation, or at the end of a bold lead-in or of a mere number."""
-    return bool(_ABBREVIATION.search(piece) or _LEAD_IN.search(piece))
+    """Whether a stop was none: after an abbreviation, or at the end of a bold lead-in, of a mere number, of a
+    question that is answered next."""
+    return bool(_ABBREVIATION.search(piece) or _LEAD_IN.search(piece) or _QUESTION.search(piece))

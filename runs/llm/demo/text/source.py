@@ -16,34 +16,32 @@ DEFINITION = (
 _DEFINED = re.compile(DEFINITION + r"(?:\([^)]*\)\s*)?([A-Za-z_]\w*)")
 _COMMENT = re.compile(r"^\s*(?:#(?!!):?|//|--\s|/?\*+(?!\*))\s?(.*?)(?:\*/)?\s*$")
 _FIELD = re.compile(r"^\s*(?::\w|@\w|(?:Args|Arguments|Parameters|Returns?|Raises|Yields|Examples?)\s*:?\s*$)")
+_LONG_STRING = re.compile(r"\s*[rRbBuUfF]{0,2}(?:\"\"\"|''')")
 _TRIPLE = re.compile(r"\"\"\"|'''")
 
 
 def code_blocks(reading: Reading) -> Iterator[Block]:
     """Each line belongs to the innermost definition around it; outside of any, to its paragraph."""
     owners = _owners(reading.lines)
-    run: list[str] = []
-    start = reading.start
-    for number, line in numbered(reading):
-        index = number - reading.start
-        fresh = run and owners[index] != owners[index - 1]
-        loose_end = run and not owners[index] and not line.strip()
-        if fresh or loose_end:
-            yield from _code_block(reading.path, start, run, owners[index - 1])
-            run = []
-        if not run:
-            start = number
-        run.append(line)
-    yield from _code_block(reading.path, start, run, owners[-1] if owners else "")
+    said = tuple(_said(reading.lines, whole=reading.start == 1))
+    first = 0
+    for index in range(1, len(reading.lines) + 1):
+        ends = index == len(reading.lines) or owners[index] != owners[first]
+        paragraph_ends = not ends and not owners[first] and not reading.lines[index].strip()
+        if ends or paragraph_ends:
+            yield from _code_block(reading, first, index, owners[first], said)
+            first = index
 
 
-def _code_block(path: str, start: int, lines: list[str], owner: str) -> Iterator[Block]:
-    while lines and not lines[-1].strip():
-        lines = lines[:-1]
-    while lines and not lines[0].strip():
-        lines, start = lines[1:], start + 1
-    if lines:
-        yield Block(path, start, tuple(lines), "code", owner)
+def _code_block(reading: Reading, first: int, end: int, owner: str, said: tuple[str | None, ...]) -> Iterator[Block]:
+    """The lines from `first` to `end` without the blank ones around them."""
+    while first < end and not reading.lines[first].strip():
+        first += 1
+    while first < end and not reading.lines[end - 1].strip():
+        end -= 1
+    if first < end:
+        lines, words = reading.lines[first:end], said[first:end]
+        yield Block(reading.path, reading.start + first, lines, "code", owner, words)
 
 
 def _owners(lines: tuple[str, ...]) -> list[str]:
@@ -75,16 +73,8 @@ def code_sentences(block: Block) -> Iterator[Sentence]:
     """Docstrings and comments by the sentence, all else by the line."""
     spoken: list[str] = []
     start = block.start
-    inside = False
-    for number, line in numbered(block):
-        quotes = len(_TRIPLE.findall(line))
-        comment = _COMMENT.match(line)
-        if inside or (quotes and _opens_docstring(line)):
-            text = _TRIPLE.sub("", line)
-            inside = inside ^ (quotes % 2 == 1)
-        elif comment:
-            text = comment[1].lstrip("-=#*~ ")
-        else:
+    for (number, line), said in zip(numbered(block), block.said, strict=True):
+        if said is None:
             yield from _spoken(block, start, spoken)
             spoken = []
             if line.strip():
@@ -92,12 +82,42 @@ def code_sentences(block: Block) -> Iterator[Sentence]:
             continue
         if not spoken:
             start = number
-        spoken.append(text)
+        spoken.append(said)
     yield from _spoken(block, start, spoken)
 
 
-def _opens_docstring(line: str) -> bool:
-    return bool(re.match(r"\s*[rRbBuUfF]{0,2}(?:\"\"\"|''')", line))
+def _said(lines: tuple[str, ...], *, whole: bool) -> Iterator[str | None]:
+    """What each line says in words; None for a line of code, or of a long string that is no docstring."""
+    docstring, before = False, ""
+    string = not whole and _begins_inside(lines)
+    for line in lines:
+        toggles = len(_TRIPLE.findall(line)) % 2 == 1
+        comment = _COMMENT.match(line)
+        if docstring or (not string and _opens_docstring(line, before=before)):
+            yield _TRIPLE.sub("", line)
+            docstring = docstring != toggles
+        elif string or toggles or not comment:
+            yield None
+            string = string != toggles
+        else:
+            yield comment[1].lstrip("-=#*~ ")
+            continue
+        before = line.rstrip() or before
+
+
+def _opens_docstring(line: str, *, before: str) -> bool:
+    """A docstring stands first in its file, or right under what it describes."""
+    return bool(_LONG_STRING.match(line)) and (not before or before.endswith(":"))
+
+
+def _begins_inside(lines: tuple[str, ...]) -> bool:
+    """Whether lines from the middle of a file begin within a long string: its end comes first."""
+    before = ""
+    for line in lines:
+        if _TRIPLE.search(line):
+            return bool(_LONG_STRING.match(line)) and not before.endswith((":", "(", ","))
+        before = line.rstrip() or before
+    return False
 
 
 def _spoken(block: Block, start: int, lines: list[str]) -> Iterator[Sentence]:

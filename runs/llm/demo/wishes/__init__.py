@@ -17,6 +17,7 @@ class Kind(Enum):
     WHERE = "where"
     WHY = "why"
     NUMBER = "number"
+    TIME = "time"
 
 
 @dataclass(frozen=True)

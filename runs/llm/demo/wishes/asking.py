@@ -24,11 +24,22 @@ CARRIED = 0.5  # the weight of a term that comes from the question before
 _KINDS = (
     (Kind.WHY, pattern(r"^why\b|\bwhat(?:'s| is) the reason\b|\bhow come\b", "为什么|为何|原因")),
     (Kind.WHERE, pattern(r"\bwhere\b|\b(?:which|what) (?:file|function|module|class|method|place|line)\b", "哪里|哪儿|在哪|何处|哪个(?:文件|函数|模块|类|方法)|什么地方")),
-    (Kind.NUMBER, pattern(
-        r"\bhow (?:many|much|long|often|large|big|old|fast|far|high|deep)\b|\bat what\b|^when\b|\bwhen (?:was|is|did)\b"
-        r"|\bwhat(?:'s| is| are)?\b.*\b(?:port|timeout|limit|size|version|maximum|minimum|interval|number|price|cost|rate|date|year|length|threshold|deadline)\b",
-        "多少|几[个次秒天人步条分种]|多久|多长|多大|何时|什么时候|上限|最[多大小长少]|端口是|版本是|默认值",
-    )),
+    (
+        Kind.TIME,
+        pattern(
+            r"\bhow (?:long|often|soon|old)\b|^when\b|\bwhen (?:was|is|did|does|do)\b|\bat what time\b",
+            r"\bwhat(?:'s| is| are)?\b.*\b(?:timeout|interval|date|year|deadline)\b",
+            "多久|多长时间|何时|什么时候|(?:几|多少)(?:天|小时|分钟|秒|个?月|年)|超时是|间隔是",
+        ),
+    ),
+    (
+        Kind.NUMBER,
+        pattern(
+            r"\bhow (?:many|much|large|big|fast|far|high|deep)\b|\bat what\b",
+            r"\bwhat(?:'s| is| are)?\b.*\b(?:port|limit|size|version|maximum|minimum|number|price|cost|rate|length|threshold)\b",
+            "多少|几[个次人步条分种]|多长|多大|上限|最[多大小长少]|端口是|版本是|默认值",
+        ),
+    ),
     (Kind.HOWTO, pattern(
         r"\bhow (?:do|can|should|would|could) (?:i|we|you|one|somebody)\b|\bhow to\b|\bsteps\b|\b(?:which|what) commands?\b",
         "(?:怎么|如何|怎样)(?:才能)?(?:安装|启动|运行|使用|配置|部署|开始|添加|创建|设置|测试|备份|升级|写|用|加|连接|登录|开启|关闭|停止)|命令是什么|用什么命令",

@@ -26,7 +26,7 @@ _SEARCH = pattern(
 _HOW_OFTEN = pattern(
     r"^how (?:many times|often)\s+(?:is|are|does|do|was)\s+(?:the\s+(?:word|name|term)\s+)?(?P<phrase>.+?)\s+"
     r"(?:mentioned|appear\w*|occur\w*|used|called|referenced|show\w* up)\b.*$",
-    r"^how many (?P<phrase2>\S+?)s? (?:comments |markers |notes )?(?:are there|exist)\b.*$",
+    r"^how many (?P<phrase2>(?-i:[A-Z]{3,}?)|\W)s? (?:comments |markers |notes )?(?:are there|exist)\b.*$",
     r"^(?P<phrase3>.+?)(?:一词|这个词)?(?:一共)?(?:出现|提到|被提到)(?:过|了)?(?:多少|几)次$",
 )
 _NOT_A_PHRASE = pattern(

@@ -103,7 +103,7 @@ def _identifier_term(name: str) -> Term:
         return Term(
             name,
             rf"(?:\b|_){name}{'' if len(name) > 2 else 's?(?:_|' + chr(92) + 'b)'}",
-            kin=_kin_of(name.lower()),
+            kin=_english_kin(name.lower()),
             weight=1.3,
         )
     return Term(name, re.escape(name), weight=1.5)
@@ -117,7 +117,8 @@ def _terms_of_word(word: str) -> Iterator[Term]:
     if word in STOP or (len(word) < 2 and not word.isdigit()):
         return
     weight = 0.3 if word in WEAK else 0.6 if stem(word) in _DEEDS else 1.0
-    yield Term(word, english_form(word), kin=_kin_of(word), weight=weight)
+    forms = "|".join([english_form(word), *_chinese_for(stem(word))])
+    yield Term(word, forms, kin=_english_kin(word), weight=weight)
 
 
 def _chinese_terms(run: str) -> Iterator[Term]:
@@ -149,8 +150,7 @@ def _cut(run: str) -> Iterator[tuple[str, bool]]:
 
 
 def _bigrams(run: str) -> Iterator[Term]:
-    if len(run) == 1:
-        yield Term(run, run, weight=0.3)
+    """Pairs of characters of an unknown run; a lone one says too little."""
     for start in range(len(run) - 1):
         pair = run[start : start + 2]
         yield Term(pair, pair, weight=1.0 if len(run) == 2 else 0.6)
@@ -161,10 +161,6 @@ def _glossary_term(word: str) -> Term:
     forms = "|".join([word, *map(english_form, english)])
     kin = "|".join(filter(None, map(_english_kin, english)))
     return Term(word, forms, kin=kin, weight=0.3 if word in CHINESE_WEAK else 1.0)
-
-
-def _kin_of(word: str) -> str:
-    return "|".join(filter(None, [_english_kin(word), *_chinese_for(stem(word))]))
 
 
 @cache
@@ -188,14 +184,14 @@ def stem(word: str) -> str:
 
 
 def _strip_ending(word: str) -> str:
+    if word.endswith(("ies", "ied")) and len(word) > 4:
+        return word[:-3] + "y"
     for suffix, least in (("ations", 5), ("ation", 5), ("ions", 6), ("ion", 6), ("ings", 4), ("ing", 3), ("ed", 3)):
         base = word.removesuffix(suffix)
         if base != word and len(base) >= least and re.search("[aeiouy]", base) and base[-1] != "e":
             return _undouble(base)
     if re.search("(?:ov|ew)als?$", word):
         return re.sub("als?$", "", word)
-    if word.endswith("ies") and len(word) > 4:
-        return word[:-3] + "y"
     if re.search("(?:ss|x|ch|sh)es$", word):
         return word[:-2]
     if word.endswith("s") and not word.endswith(("ss", "us", "is")) and len(word) > 3:
@@ -214,9 +210,17 @@ _DEEDS = frozenset(map(stem, DEEDS))
 @cache
 def english_form(word: str) -> str:
     """A pattern for a word's forms: by prefix when its stem is long, by known endings when short."""
-    if word in IRREGULAR and IRREGULAR[word] != word:
-        return rf"\b{word}\b|{english_form(IRREGULAR[word])}"
     base = stem(word)
+    regular = _regular_form(base)
+    return "|".join([regular, *(rf"\b{other}\b" for other in _irregular(base) if not re.search(regular, other))])
+
+
+@cache
+def _irregular(base: str) -> tuple[str, ...]:
+    return tuple(word for word, of in IRREGULAR.items() if stem(of) == base and word != of)
+
+
+def _regular_form(base: str) -> str:
     if len(base) <= 2 or base.isdigit():
         return rf"\b{re.escape(base)}\b"
     if base.endswith("y") and len(base) > 3:

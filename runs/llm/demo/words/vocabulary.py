@@ -23,7 +23,7 @@ STOP = _words(
     many may maybe me mean means meant might mine more most much must my near need needed needs no nor
     not now of off often ok okay on once one only onto or other others our ours out over own per perhaps
     please possible put quite rather re really regarding right said same saw say says see seem seen
-    several shall she should show simply long large big small since so some somebody someone something somewhere sort still
+    several shall she should show simply far long large big small since so some somebody someone something somewhere sort still
     such take taken takes tell than thank thanks that that's the their theirs them themselves then
     there there's these they thing things this those though through thus to together too toward under
     unless until up upon us ve very want wants was wasn't way ways we well were weren't what what's
@@ -127,6 +127,7 @@ KIN = tuple(
     isolate separate boundary schema cross
     state status pending transition lifecycle
     require need necessary
+    prevent refuse forbid avoid
     api endpoint route url
     """.strip().splitlines()
 )
@@ -428,6 +429,77 @@ GLOSSARY = {
     语言 language
     中文 chinese
     英文 english
+    房间 room
+    会议室 room
+    会议 meeting
+    预订 book booking reserve
+    预约 book appointment
+    保留 keep retain
+    开始 begin start
+    日期 date
+    截止 deadline due
+    截止日期 deadline
+    负责 responsible
+    负责人 responsible owner
+    公司 company
+    员工 employee staff
+    部门 department
+    经理 manager
+    合同 contract
+    报告 report
+    总结 summary
+    摘要 summary abstract
+    标题 title heading
+    章节 chapter section
+    段落 paragraph
+    结论 conclusion
+    实验 experiment
+    算法 algorithm
+    复杂度 complexity
+    准确率 accuracy
+    样本 sample
+    训练 train
+    数据集 dataset
+    原因 reason cause
+    优点 advantage benefit
+    缺点 disadvantage drawback
+    方案 plan proposal
+    收入 revenue income
+    利润 profit
+    销售 sale
+    市场 market
+    质量 quality
+    库存 stock inventory
+    发货 ship delivery
+    物流 delivery logistics
+    地点 place location
+    网站 website site
+    按钮 button
+    表单 form
+    颜色 colour color
+    图片 image picture
+    视频 video
+    图标 icon
+    邮箱 mail email
+    账号 account
+    账户 account
+    注册 register
+    余额 balance
+    折扣 discount
+    保修 warranty
+    退货 return
+    评论 comment review
+    标签 tag label
+    分类 category
+    关键词 keyword
+    告警 alarm alert
+    报警 alarm alert
+    升级 upgrade
+    冲突 conflict
+    预防 prevent
+    防止 prevent
+    访客 guest visitor
+    天数 day
     """.strip().splitlines()
     )
 }
@@ -436,11 +508,11 @@ GLOSSARY = {
 CHINESE_STOP = _words(
     """
     的 了 是 在 和 与 及 或 把 将 被 对 为 从 到 向 于 给 让 使 由 以 而 且 但 也 都 就 还 又 再 很 更 最 太 会 能 可 要 想 该 应
-    吗 呢 吧 啊 呀 么 嘛 着 过 地 得 之 其 此 这 那 哪 谁 我 你 您 他 她 它 们 个 些 种 次 时 后 前 里 中 上 下 内 外 间 有 没 无 不 并
+    吗 呢 吧 啊 呀 么 嘛 着 之 其 此 这 那 哪 谁 我 你 您 他 她 它 们 个 些 种 有 没 不 并
     什么 多久 多长 多大 怎么 怎样 如何 怎么样 为什么 为何 哪里 哪儿 哪些 哪个 哪一个 多少 几个 是否 是不是 有没有 能否 能不能 可以 可否 需要 应该 应当
     一个 一些 一下 这个 那个 这些 那些 这里 那里 我们 你们 他们 它们 自己 大家 请问 请 告诉 解释 说明一下 介绍 介绍一下 描述 关于 对于
     发生 会发生 进行 实现 使用 用来 用于 通过 根据 之后 之前 时候 的时候 以及 还是 或者 如果 那么 因为 所以 但是 然后 接着 由谁 情况 意思 东西 地方
-    里面 当中 其中 是什么 做什么 干什么 是多少 怎么办 起来 出来 下来 哪 几 呗 当 所 本 该 用 不用 看
+    里面 当中 其中 是什么 做什么 干什么 是多少 怎么办 起来 出来 下来 哪 几 呗 当 所 本 该 用 不用 看 天
     """
 )
 
