@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import Callable
 
-_LOOK_EVERY = 0.1
+_LOOK_EVERY = 0.15
 
 
 class NotReady(Exception):

@@ -20,6 +20,7 @@ from runs.queue.task_queue import TaskQueue
 
 class Command(BaseCommand):
     help = "Start a group of worker processes. Any number may work on one database, on any number of machines."
+    requires_system_checks = []  # they load every page and its libraries, which a worker never needs
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--run-once", action="store_true", help="stop as soon as the cluster has started")
