@@ -42,8 +42,9 @@ class RequestMiddleware:
 
 
 def _texts(request: HttpRequest) -> Iterator[str]:
-    """Yield what may end in a query: path, parameters, cookies, fields of a form. JSON is looked at where it is read."""
+    """Yield what may end in a query: path, parameters, cookies, fields of a form."""
     yield request.path
     yield from request.COOKIES.values()
-    for fields in (request.GET, request.POST):
-        yield from (text for _, values in fields.lists() for text in values)
+    yield from (text for _, values in request.GET.lists() for text in values)
+    if not request.path.startswith("/api/"):  # which takes no forms: what it reads is looked at there
+        yield from (text for _, values in request.POST.lists() for text in values)

@@ -25,7 +25,7 @@ from openintern.tenancy.models import ApiKey, AuditEntry, Membership, Project
 from openintern.tenancy.scope import org_scope, public_scope
 from runs import lifecycle, log
 from runs.events import Draft, EventType
-from runs.models import Checkpoint, Effect, Event, LiveText, Run, Session
+from runs.models import Budget, Checkpoint, Effect, Event, LedgerEntry, LiveText, Run, Session
 from runs.queue.models import Ticket
 from tests.conftest import Cast
 from tests.resolver import Endpoint, endpoints
@@ -118,6 +118,10 @@ def _rows_of_a_run(cast: Cast) -> dict[type[Model], Any]:
             rule="default",
         ),
         LiveText: LiveText.objects.create(run=run, attempt=1, step=1, text=CANARY),
+        Budget: Budget.objects.create(limit_usd=7, limit_tokens=7_000_000),
+        LedgerEntry: LedgerEntry.objects.create(
+            kind="settle", run=run, user=run.user, amount=1, tokens=1, at=timezone.now()
+        ),
     }
 
 
