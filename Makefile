@@ -19,10 +19,10 @@ endif
 
 .PHONY: run test lint install install-dev lock project messages clean
 
-run: $(RUNTIME)
+run: $(RUNTIME) messages
 	@exec $(VENV)/bin/python manage.py up $(ARGS)
 
-test: $(DEVELOPMENT)
+test: $(DEVELOPMENT) messages
 	$(VENV)/bin/python -m pytest $(ARGS)
 
 lint: $(DEVELOPMENT)
@@ -32,9 +32,9 @@ lint: $(DEVELOPMENT)
 	$(VENV)/bin/lint-imports
 	find templates -name '*.html' -exec $(VENV)/bin/djade --target-version 5.2 --check {} +
 
-install: $(RUNTIME)
+install: $(RUNTIME) messages
 
-install-dev: $(DEVELOPMENT)
+install-dev: $(DEVELOPMENT) messages
 
 # uv itself is pinned by hash too; it lives beside the packages, where a sync doesn't remove it.
 $(UV): requirements-uv.lock
@@ -50,14 +50,13 @@ $(UV): requirements-uv.lock
 # A machine that tests keeps the test packages: `make run` there must not remove them again.
 $(RUNTIME): requirements.lock pyproject.toml $(UV)
 	@if test -f $(DEVELOPMENT); then $(MAKE) --no-print-directory $(DEVELOPMENT); \
-	else $(UV) pip sync -q -p $(VENV)/bin/python --require-hashes --compile-bytecode requirements.lock; fi
-	@$(MAKE) -s --no-print-directory messages
+	else echo "Installing packages (a minute or so)"; $(UV) pip sync -q -p $(VENV)/bin/python --require-hashes --compile-bytecode requirements.lock; fi
 	@$(MAKE) --no-print-directory project
 	@touch $@
 
 $(DEVELOPMENT): requirements-dev.lock pyproject.toml $(UV)
+	@echo "Installing packages (a minute or so)"
 	@$(UV) pip sync -q -p $(VENV)/bin/python --require-hashes --compile-bytecode requirements-dev.lock
-	@$(MAKE) -s --no-print-directory messages
 	@$(MAKE) --no-print-directory project
 	@touch $@ $(RUNTIME)
 
@@ -70,8 +69,8 @@ CATALOGUES := $(shell find locale -name '*.po' 2>/dev/null)
 
 messages: $(CATALOGUES:.po=.mo)
 
-%.mo: %.po
-	@$(VENV)/bin/python -m babel.messages.frontend compile --use-fuzzy -i $< -o $@ 2>/dev/null
+%.mo: %.po | $(RUNTIME)
+	@$(VENV)/bin/python -m babel.messages.frontend -q compile -i $< -o $@
 
 COMPILE = --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-header --no-annotate
 HEADER = The exact packages, by content. Written by make lock, not by hand.
