@@ -38,6 +38,7 @@ _ATTRIBUTES = {
     "ol": {"start"},
     "code": {"class"},
     "span": {"class"},
+    "pre": {"tabindex"},
     "div": {"class", "tabindex"},
 }
 _CLASSES = {"host", "table-scroll"}
@@ -64,7 +65,7 @@ def highlight_code(code: str, language: str) -> str:
 
 
 def _as_written(text: str) -> SafeString:
-    return format_html("<pre>{}</pre>", text[:LONGEST_SHOWN])
+    return format_html('<pre tabindex="0">{}</pre>', text[:LONGEST_SHOWN])
 
 
 def _sanitise(html: str) -> str:
@@ -128,7 +129,7 @@ class _Renderer(RendererHTML):
 
     def fence(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
         language = (tokens[idx].info.split() or [""])[0]
-        return f"<pre><code>{highlight_code(tokens[idx].content, language)}</code></pre>"
+        return f'<pre tabindex="0"><code>{highlight_code(tokens[idx].content, language)}</code></pre>'
 
 
 def _host_note(url: str) -> str:

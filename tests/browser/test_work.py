@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from runs.llm import scripted
 from runs.models import Run
@@ -232,3 +232,23 @@ def test_a_narrow_screen_has_everything_and_no_sideways_scrolling(
 
 def _overflow(page: Page) -> int:
     return int(page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
+
+
+def test_everything_but_the_live_view_works_without_javascript(
+    browser: Browser, site: str, committed: Cast, work: Work
+) -> None:
+    visit = Visit(browser, site, locale="en-GB", java_script_enabled=False)
+    page = visit.sign_in(committed.alice)
+
+    page.get_by_label("Your task").fill("by hand")
+    page.get_by_role("button", name="Send").click()
+    work()
+    expect(page.get_by_role("article").get_by_text("completed")).to_be_visible(
+        timeout=20_000
+    )  # the page asks again by itself
+    page.get_by_role("link", name="Trace").click()
+    page.get_by_role("link", name="Events").click()
+
+    expect(page.get_by_text("run.completed").last).to_be_visible()
+    visit.context.close()
+    assert visit.wrongs == []
