@@ -78,7 +78,7 @@ def _prose_points(reading: Reading) -> tuple[str, list[str]]:
         if block.kind == "heading":
             titles.append(plain(block.lines[0]))
         elif first_sentence(block):
-            if not opening and block.kind == "prose":
+            if not opening and block.kind == "prose" and not firsts and " › " not in block.context:
                 opening = shortened(" ".join(plain(s.text) for s in sentences_of(block)), 2 * LONGEST_POINT)
             firsts.setdefault(block.context, block)
     points = [_section_point(block) for block in firsts.values()]
