@@ -18,6 +18,8 @@ from openintern.lifeline import die_with_parent
 WELL_AFTER = 60.0
 #: Pause (seconds) before each restart in a row; when they are used up, the child is given up.
 PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
+#: Signals this close (seconds) are one wish to stop: a terminal, make and a shell may each pass it on.
+ONE_WISH = 1.0
 
 
 @dataclass(frozen=True)
@@ -175,14 +177,18 @@ class Supervisor:
 @contextmanager
 def stopped_by_signals() -> Iterator[None]:
     """Let TERM and HUP end the block as Ctrl-C does: by KeyboardInterrupt, so that everything is taken down in order."""
+    last = -ONE_WISH
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal last
+        before_this, last = last, time.monotonic()
+        if last - before_this > ONE_WISH:
+            raise KeyboardInterrupt
+
     signals = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
-    before = {number: signal.signal(number, _interrupt) for number in signals}
+    before = {number: signal.signal(number, interrupt) for number in signals}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

@@ -143,6 +143,14 @@ def test_asked_a_second_time_to_stop_it_waits_no_longer() -> None:
     assert part.process.returncode == -signal.SIGKILL
 
 
+def test_a_signal_that_comes_twice_at_once_is_one_wish() -> None:
+    with supervision.stopped_by_signals():
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+        signal.raise_signal(signal.SIGTERM)  # raises nothing: the stop that was begun goes on
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_every_way_to_ask_ends_the_block_alike(number: signal.Signals) -> None:
     before = signal.getsignal(number)
