@@ -17,6 +17,8 @@ from runs.models import Event, Run
 Message = dict[str, Any]
 
 SPEAKING = (EventType.LLM_CALLED, EventType.TOOL_RESULT, EventType.USER_INJECTED)
+#: What an attempt has to know of the log: what was said, and what was found of it.
+REMEMBERED = (*SPEAKING, EventType.RUN_WARNING)
 REMEMBERED_RUNS = 20
 
 

@@ -24,7 +24,7 @@ from django.utils import timezone
 from openintern.tenancy.models import Membership, Organization
 from openintern.tenancy.roles import Role
 from openintern.tenancy.scope import Scope
-from runs import batch, effects, limits, model_call, plan
+from runs import batch, doom_loop, effects, limits, model_call, plan
 from runs.batch import Planned, Result
 from runs.events import Draft, EventType
 from runs.llm.types import Answer, ModelError
@@ -183,9 +183,13 @@ def _next(work: Work) -> Outcome:
 def _use_tools(work: Work, answer: Answer, *, is_new: bool) -> Wait | None:
     """Carry out the calls of a step and finish it, or say for what it has to wait."""
     planned, refused = plan.sort_calls(answer.tool_calls, offered=work.run.config["tools"])
+    warnings: list[Draft] = []
+    if _is_loop(work, answer, planned, refused, is_new=is_new):
+        planned, refused = [], doom_loop.refuse(answer.tool_calls)
+        warnings.append(doom_loop.warning(answer.tool_calls))
     rounds, results = batch.rounds(planned), refused
     if is_new:
-        _record_answer(work, answer, planned, refused)
+        _record_answer(work, answer, planned, refused, warnings=warnings)
     else:
         recovered = effects.recover(work.run, planned, context=work.context)
         if recovered.in_doubt:
@@ -198,6 +202,13 @@ def _use_tools(work: Work, answer: Answer, *, is_new: bool) -> Wait | None:
         return outcome
     _finish_step(work, answer, outcome)
     return None
+
+
+def _is_loop(work: Work, answer: Answer, planned: list[Planned], refused: list[Result], *, is_new: bool) -> bool:
+    """Whether the step repeats those before it. For a recorded answer that was decided when it was recorded."""
+    if not is_new:
+        return doom_loop.was_noticed(work.step_events)
+    return work.track.repeats(answer.tool_calls) and not doom_loop.are_invalid(planned, refused)
 
 
 def _carry_out(
@@ -221,11 +232,14 @@ def _carry_out(
     return unstored
 
 
-def _record_answer(work: Work, answer: Answer, planned: list[Planned], refused: list[Result]) -> None:
+def _record_answer(
+    work: Work, answer: Answer, planned: list[Planned], refused: list[Result], *, warnings: list[Draft]
+) -> None:
     """Transaction 1: the answer is stored, and every effect claimed, before anything acts on it."""
     run = work.run
     drafts = [
         plan.llm_called(run, answer, duration_ms=work.answered_in_ms, heard_seq=work.heard_seq),
+        *warnings,
         plan.batch_started(run, answer.tool_calls, planned),
         *plan.call_drafts(answer.tool_calls, planned, refused),
     ]

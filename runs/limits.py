@@ -21,8 +21,10 @@ def before_work(work: Work, *, losses: int) -> Fail | None:
 
 
 def before_model_call(work: Work) -> Fail | None:
-    """Say which limit the next model call would pass."""
+    """Say which limit the next model call would pass, or that it would get the run nowhere."""
     run, config = work.run, work.run.config
+    if dead_end := work.track.dead_end():
+        return dead_end
     if run.step > config["max_steps"]:
         return Fail("MAX_STEPS_REACHED", f"Max steps ({config['max_steps']}) reached")
     used = run.prompt_tokens + run.completion_tokens

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
+from runs import doom_loop
 from runs.batch import Planned, Result, strategy
 from runs.events import Draft, EventType
 from runs.llm.tool_calls import parse_arguments
@@ -13,6 +14,8 @@ from runs.llm.types import Answer, ToolCall, Usage
 from runs.models import Event, Run
 from runs.tools.policy import decide
 from runs.tools.registry import ToolError, tools
+
+_BLOCKED = ("BLOCKED", doom_loop.REFUSED)
 
 
 def sort_calls(calls: Sequence[ToolCall], *, offered: Sequence[str]) -> tuple[list[Planned], list[Result]]:
@@ -131,7 +134,7 @@ def batch_completed(run: Run, outcomes: Sequence[bool], *, duration_ms: int) -> 
 
 
 def call_drafts(calls: Sequence[ToolCall], planned: Sequence[Planned], refused: Sequence[Result]) -> list[Draft]:
-    """One event for each call, in the model's order: `tool.called`, or `tool.blocked` where policy says no."""
+    """One event for each call, in the model's order: `tool.called`, or `tool.blocked` where we say no."""
     rules = {one.call.id: (one.rule, one.tool) for one in planned}
     reasons = {result.call.id: result for result in refused}
     return [_call_draft(call, rules.get(call.id), reasons.get(call.id)) for call in calls]
@@ -143,7 +146,7 @@ def _call_draft(call: ToolCall, allowed: tuple[str, Any] | None, refusal: Result
         "tool_call_id": call.id,
         "args": call.arguments if call.arguments is not None else call.raw,
     }
-    if refusal is not None and refusal.code == "BLOCKED":
+    if refusal is not None and refusal.code in _BLOCKED:
         tool = tools().get(call.name)
         return Draft(
             EventType.TOOL_BLOCKED, payload | {"reason": refusal.error, "risk_level": tool.risk if tool else None}

@@ -12,6 +12,7 @@ from openintern.tenancy.scope import Scope
 from runs import conversation, log
 from runs.batch import Planned
 from runs.budgets import Reservation
+from runs.doom_loop import Track
 from runs.events import Draft, EventType
 from runs.live_text import LiveWriter
 from runs.models import Checkpoint, Event, Run
@@ -31,6 +32,7 @@ class Work:
     messages: list[conversation.Message] = field(default_factory=list)  # up to the last checkpoint
     step_events: list[Event] = field(default_factory=list)  # what was said since
     seen: dict[str, str] = field(default_factory=dict)  # path -> digest of what the run last read or wrote
+    track: Track = field(default_factory=Track)  # up to the last checkpoint
     known_seq: int = 0
     begun: float = field(default_factory=time.monotonic)
     step_begun: float = field(default_factory=time.monotonic)
@@ -65,7 +67,7 @@ class Work:
         self.known_seq = self.run.last_seq
         if self.run.last_seq == 0:
             return
-        spoken = list(Event.objects.filter(run=self.run, type__in=conversation.SPEAKING).order_by("seq"))
+        spoken = list(Event.objects.filter(run=self.run, type__in=conversation.REMEMBERED).order_by("seq"))
         checkpoint = Checkpoint.objects.filter(run=self.run).order_by("-step").first()
         finished = checkpoint.seq if checkpoint else 0
         self._close_step([event for event in spoken if event.seq <= finished])
@@ -78,7 +80,7 @@ class Work:
         if appended.previous_seq > self.known_seq:
             self.step_events += self._said_by_others(upto=appended.previous_seq)
         self.known_seq = self.run.last_seq
-        self.step_events += [event for event in appended.events if event.type in conversation.SPEAKING]
+        self.step_events += [event for event in appended.events if event.type in conversation.REMEMBERED]
         self._note_seen(appended.events)
         return appended.events
 
@@ -116,6 +118,7 @@ class Work:
 
     def _close_step(self, events: list[Event]) -> None:
         self.messages = conversation.fold(self.messages, events)
+        self.track.follow(events)
         self._note_seen(events)
 
     def _said_by_others(self, *, upto: int) -> list[Event]:

@@ -12,9 +12,10 @@ from openintern.tenancy.scope import org_scope
 from runs import conversation
 from runs.events import EventType
 from runs.models import Event, Run
+from runs.tools.registry import ToolContext
 from runs.work import Work
 from tests.conftest import Person
-from tests.runs.test_engine import calls, listen, look
+from tests.runs.test_engine import calls, listen
 
 OPENING: list[conversation.Message] = [
     {"role": "system", "content": "be good"},
@@ -84,6 +85,11 @@ def test_everything_that_was_said_is_told_once_and_never_as_if_it_was_answered(m
                 assert places[said.payload["message"]] < places[answer.payload["text"]]
 
 
+def look_at(context: ToolContext, tree: int) -> dict[str, Any]:
+    """Look at a tree."""
+    return {"tree": tree}
+
+
 def assert_paired(messages: list[conversation.Message]) -> None:
     due: set[str] = set()
     for message in messages:
@@ -107,9 +113,13 @@ def test_twenty_steps_keep_the_task_and_every_pair(
     from tests.runs.test_engine import limited
 
     settings.CONFIG = limited(max_steps=25)
-    add_tool(look, recovery="pure")
+    add_tool(look_at, recovery="pure")
     heard = listen(monkeypatch)
-    run = start_run(alice, "count the trees", steps=[*([calls("look", "look")] * 20), {"text": "Twenty."}])
+    run = start_run(
+        alice,
+        "count the trees",
+        steps=[*(calls("look_at", "look_at", tree=number) for number in range(20)), {"text": "Twenty."}],
+    )
 
     work()
 

@@ -279,7 +279,7 @@ def test_workers_that_die_far_apart_do_not_end_a_run(
     tally: Tally,
 ) -> None:
     add_tool(tally.tool(), recovery="keyed")
-    run = start_run(alice, steps=[*([calls("count")] * 5), {"text": "Five."}])
+    run = start_run(alice, steps=[*(calls("count", name=name) for name in "abcde"), {"text": "Five."}])
 
     for _ in range(5):
         crash_in(engine, "_finish_step", after=True)
