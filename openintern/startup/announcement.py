@@ -8,6 +8,7 @@ import shlex
 import shutil
 import sys
 from pathlib import Path
+from unicodedata import east_asian_width
 
 from django.utils import translation
 from django.utils.translation import gettext as _
@@ -44,11 +45,16 @@ def banner(entrance: Entrance, *, url: str, base_dir: Path, workspace: Path, pro
         (f"{program} doctor", _("check that everything is well")),
     ]
     lines = ["", _("OpenIntern is running."), ""]
-    lines += [f"  {name + ':':<10} {value}" for name, value in rows]
+    lines += [f"  {_padded(name + ':', 10)} {value}" for name, value in rows]
     lines += ["", _("Try, in another terminal:")]
     width = max(len(command) for command, _what in hints)
     lines += [f"  {command:<{width}}  {what}" for command, what in hints]
     return "\n".join([*lines, "", ""])
+
+
+def _padded(text: str, width: int) -> str:
+    """Fill up to `width` columns; a Chinese character takes two."""
+    return text + " " * (width - sum(2 if east_asian_width(letter) in "WF" else 1 for letter in text))
 
 
 def _program(base_dir: Path) -> str:
