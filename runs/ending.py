@@ -7,7 +7,7 @@ from typing import Any
 
 from openintern.tenancy import audit
 from openintern.tenancy.scope import Scope
-from runs import log
+from runs import budgets, log
 from runs.events import Draft, EventType
 from runs.models import Run
 from runs.queue import tickets
@@ -27,5 +27,6 @@ def cancel(scope: Scope, run: Run, *, at: datetime, why: str = "", **changes: An
         ended_at=at,
         **changes,
     )
+    budgets.release(run)
     tickets.withdraw(run)
     audit.record_for(scope, "run.cancel", object_id=run.pk, **({"reason": why} if why else {}))

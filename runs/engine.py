@@ -24,8 +24,9 @@ from django.utils import timezone
 from openintern.tenancy.models import Membership, Organization
 from openintern.tenancy.roles import Role
 from openintern.tenancy.scope import Scope
-from runs import batch, doom_loop, effects, limits, model_call, plan
+from runs import batch, budgets, doom_loop, effects, limits, model_call, plan
 from runs.batch import Planned, Result
+from runs.budgets import OverBudget
 from runs.events import Draft, EventType
 from runs.llm.types import Answer, ModelError
 from runs.log import StaleAttempt
@@ -84,6 +85,7 @@ def fail(work: Work, failure: Fail) -> None:
             ended_at=timezone.now(),
             active_ms=work.active_ms(),
         )
+        budgets.release(work.run)
         tickets.close(work.run)
 
 
@@ -120,6 +122,8 @@ def _begin(org: Organization, claim: Claim, *, stop: Stop) -> Work | None:
     work.record(
         *drafts, fence=Q(attempt__lt=claim.attempt), attempt=claim.attempt, status=Run.Status.RUNNING, **changes
     )
+    if claim.attempt > 1:
+        budgets.release(run)
     if claim.losses:
         _note_losses(run, claim)
     return work
@@ -177,6 +181,8 @@ def _next(work: Work) -> Outcome:
         answer = model_call.ask_model(work)
     except ModelError as error:
         return Fail(error.code, error.message)
+    except OverBudget as error:
+        return Fail(error.code, error.message, error.details)
     return CallTools(answer, is_new=True) if answer.tool_calls else Finish(answer)
 
 
@@ -246,6 +252,7 @@ def _record_answer(
     with transaction.atomic():
         work.record(*drafts, **plan.usage_changes(run, answer))
         effects.claim(run, batch.rounds(planned))
+        budgets.settle(run, answer.usage, held=work.held, at=timezone.now())
         work.live.clear()
 
 
@@ -292,6 +299,7 @@ def _finish(work: Work, answer: Answer) -> bool:
             changes = {"status": Run.Status.COMPLETED, "output": answer.text, "ended_at": timezone.now()}
         events = work.record(*drafts, active_ms=work.active_ms(), **plan.usage_changes(run, answer), **changes)
         work.checkpoint(events)
+        budgets.settle(run, answer.usage, held=work.held, at=timezone.now())
         work.live.clear()
         if run.is_final:
             tickets.close(run)

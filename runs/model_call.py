@@ -6,7 +6,10 @@ import json
 import time
 from dataclasses import replace
 
+from django.utils import timezone
+
 from openintern.redaction import redact, redact_text
+from runs import budgets
 from runs.events import Draft, EventType
 from runs.llm.ask import ask
 from runs.llm.types import Answer, ModelSpec, Request, Retry, ToolCall
@@ -15,13 +18,17 @@ from runs.work import Work
 
 
 def ask_model(work: Work) -> Answer:
-    """Buy one answer. Raises ModelError when the provider can't or won't, Stopped when the run is over."""
+    """Buy one answer.
+
+    Raises OverBudget before anything is bought, ModelError when the provider can't or won't, Stopped when the run is over.
+    """
     registered = tools()
     request = Request(
         spec=ModelSpec(**work.run.config["model"]),
         messages=work.conversation(),
         tools=[registered[name].definition() for name in work.run.config["tools"] if name in registered],
     )
+    work.held = budgets.reserve(work.run, request, at=timezone.now())
     begun = time.monotonic()
     answer = ask(request, stop=work.stop, on_text=work.live.add, on_silence=work.live.catch_up, on_retry=lambda retry: _retried(work, retry))
     work.answered_in_ms = round((time.monotonic() - begun) * 1000)

@@ -2,7 +2,7 @@
 
 from django.urls import path, register_converter
 
-from runs import api, stream
+from runs import api, budget_api, stream
 from runs.models import SESSION_KEY_PATTERN
 
 
@@ -36,4 +36,5 @@ urlpatterns = [
     path("runs/<run_id:run_id>/effects/<str:tool_call_id>/settle", api.EffectSettle.as_view()),
     path("sessions", api.Sessions.as_view()),
     path("sessions/<session_key:session_key>/runs", api.SessionRuns.as_view()),
+    path("budgets", budget_api.Budgets.as_view()),
 ]

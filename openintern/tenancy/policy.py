@@ -26,6 +26,7 @@ POLICY: Final[dict[tuple[str, str], Role]] = {
     ("effect", "settle"): Role.MEMBER,
     ("session", "read"): Role.VIEWER,
     ("session", "change"): Role.MEMBER,
+    ("budget", "read"): Role.VIEWER,
     ("admin", "read"): Role.ADMIN,
     ("admin", "change"): Role.ADMIN,
 }

@@ -1,0 +1,229 @@
+"""Budgets: what an organisation, a project or a person may spend in a day, in a month, or at all.
+
+The ledger is the only account, and a balance is a sum of its rows:
+
+| row     | books                           | in which transaction                                        |
+|---------|---------------------------------|-------------------------------------------------------------|
+| reserve | the most that a call may cost   | one of its own, before the call                             |
+| release | that reservation, back          | the one that stores the answer, ends the run, or resumes it |
+| settle  | what the call did cost          | the one that stores the answer                              |
+
+Where no budget applies nothing is reserved, and a step stays at two write transactions; with one it is three. What
+was spent is booked all the same, so that a budget which is set in the middle of a month knows of its beginning.
+A purchase that a crash or a cancel cut short is booked as nothing: nobody has said what it cost.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Q, QuerySet, Sum
+
+from openintern.errors import OpenInternError
+from openintern.tenancy import audit
+from openintern.tenancy.models import Project
+from openintern.tenancy.scope import Scope
+from runs.llm.estimate import estimate
+from runs.llm.types import Request, Usage
+from runs.log import StaleAttempt
+from runs.models import Budget, LedgerEntry, Run
+
+_CENT_OF_A_CENT = Decimal("0.0001")
+
+
+class OverBudget(OpenInternError):
+    """The next model call could pass a budget; `details` says which one and by how much."""
+
+
+@dataclass(frozen=True)
+class Reservation:
+    """What is held for one model call, and to which moment it is booked."""
+
+    usd: Decimal
+    tokens: int
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Balance:
+    """What is booked on a budget in its current period: spent for good, and held for calls that are under way."""
+
+    spent_usd: Decimal
+    spent_tokens: int
+    reserved_usd: Decimal
+    reserved_tokens: int
+
+    @property
+    def usd(self) -> Decimal:
+        """The sum of all rows."""
+        return self.spent_usd + self.reserved_usd
+
+    @property
+    def tokens(self) -> int:
+        """The sum of all rows."""
+        return self.spent_tokens + self.reserved_tokens
+
+
+def reserve(run: Run, request: Request, *, at: datetime) -> Reservation | None:
+    """Hold the most that `request` may cost, or return None where no budget applies. Commits.
+
+    Locks the run's row, which keeps out a worker that has lost it, then the budgets' rows in one order, which makes
+    concurrent reservations exact. A model without a known price counts in tokens only. Raises OverBudget, and
+    StaleAttempt if the run has gone on without this worker.
+    """
+    if not _applying(run).exists():
+        return None
+    most = estimate(request)
+    held = Reservation(most.cost or Decimal(0), most.tokens, at)
+    with transaction.atomic():
+        if not Run.objects.select_for_update(no_key=True).filter(pk=run.pk, attempt=run.attempt).exists():
+            raise StaleAttempt(run.pk)
+        for budget in _applying(run).select_for_update(of=("self",), no_key=True).order_by("pk"):
+            _check(budget, held)
+        _book(run, LedgerEntry.Kind.RESERVE, held.usd, held.tokens, at=at)
+    return held
+
+
+def settle(run: Run, usage: Usage, *, held: Reservation | None, at: datetime) -> None:
+    """Book what a call did cost and give back what was held for it, in the transaction that stores its answer."""
+    spent = LedgerEntry(
+        kind=LedgerEntry.Kind.SETTLE, amount=usage.cost or 0, tokens=usage.prompt_tokens + usage.completion_tokens
+    )
+    rows = [spent]
+    if held is not None:
+        rows.append(LedgerEntry(kind=LedgerEntry.Kind.RELEASE, amount=-held.usd, tokens=-held.tokens))
+    for row in rows:
+        row.run_id, row.user_id, row.project_id, row.at = run.pk, run.user_id, run.project_id, held.at if held else at
+    LedgerEntry.objects.bulk_create(rows)
+
+
+def release(run: Run) -> None:
+    """Give back what is still held for a run whose calls came to nothing; may be repeated.
+
+    In a transaction that has locked the run's row, so that nothing is reserved beside it.
+    """
+    held = (
+        LedgerEntry.objects.filter(run=run)
+        .exclude(kind=LedgerEntry.Kind.SETTLE)
+        .values_list("at")
+        .annotate(usd=Sum("amount"), tokens=Sum("tokens"))
+    )
+    for at, usd, tokens in held:
+        if usd or tokens:
+            _book(run, LedgerEntry.Kind.RELEASE, -usd, -tokens, at=at)
+
+
+def balance(budget: Budget, *, at: datetime) -> Balance:
+    """Return what is booked on a budget in the period that `at` falls in."""
+    rows = LedgerEntry.objects.all()
+    match budget.kind:
+        case Budget.Kind.PROJECT:
+            rows = rows.filter(Q(project_id=budget.project_id))
+        case Budget.Kind.USER:
+            rows = rows.filter(Q(user_id=budget.user_id))
+    if (begin := begins_at(budget.period, at=at)) is not None:
+        rows = rows.filter(at__gte=begin)
+    spent = Q(kind=LedgerEntry.Kind.SETTLE)
+    sums = rows.aggregate(
+        spent_usd=Sum("amount", filter=spent, default=Decimal(0)),
+        spent_tokens=Sum("tokens", filter=spent, default=0),
+        reserved_usd=Sum("amount", filter=~spent, default=Decimal(0)),
+        reserved_tokens=Sum("tokens", filter=~spent, default=0),
+    )
+    return Balance(**sums)
+
+
+def begins_at(period: str, *, at: datetime) -> datetime | None:
+    """Return when the period that `at` (in UTC) falls in began; None for the one without a beginning."""
+    match period:
+        case Budget.Period.DAY:
+            return at.replace(hour=0, minute=0, second=0, microsecond=0)
+        case Budget.Period.MONTH:
+            return at.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    return None
+
+
+def in_sight(scope: Scope) -> QuerySet[Budget]:
+    """The budgets that `scope` may know of: those that bind one's own runs; an admin sees all."""
+    budgets = Budget.objects.select_related("project", "user").order_by(
+        "kind", "project__slug", "user__username", "period"
+    )
+    if scope.sees_everything:
+        return budgets
+    mine = Project.objects.filter(memberships__user=scope.user)
+    return budgets.filter(Q(kind=Budget.Kind.ORGANIZATION) | Q(user=scope.user) | Q(project__in=mine))
+
+
+@transaction.atomic
+def set_budget(scope: Scope, budget: Budget) -> None:
+    """Store a new or changed budget, and audit it. It holds from the next model call on."""
+    budget.save()
+    audit.record_for(scope, "budget.set", object_id=str(budget), **_limits(budget))
+
+
+@transaction.atomic
+def remove_budget(scope: Scope, budget: Budget) -> None:
+    """Lift a budget, and audit it. What has been booked stays booked."""
+    audit.record_for(scope, "budget.remove", object_id=str(budget), **_limits(budget))
+    budget.delete()
+
+
+def _applying(run: Run) -> QuerySet[Budget]:
+    applies = Q(kind=Budget.Kind.ORGANIZATION) | Q(user_id=run.user_id)
+    if run.project_id is not None:
+        applies |= Q(project_id=run.project_id)
+    return Budget.objects.filter(applies)
+
+
+def _check(budget: Budget, held: Reservation) -> None:
+    """Raise OverBudget if the budget, which is locked, can't bear the reservation too."""
+    booked = balance(budget, at=held.at)
+    if budget.limit_usd is not None and booked.usd + held.usd > budget.limit_usd:
+        raise _over(
+            budget,
+            f"{booked.usd.quantize(_CENT_OF_A_CENT)} of {budget.limit_usd:f} USD",
+            f"{held.usd.quantize(_CENT_OF_A_CENT)} USD",
+        )
+    if budget.limit_tokens is not None and booked.tokens + held.tokens > budget.limit_tokens:
+        raise _over(budget, f"{booked.tokens} of {budget.limit_tokens} tokens", f"{held.tokens} tokens")
+
+
+def _over(budget: Budget, used: str, needed: str) -> OverBudget:
+    message = f"The {name_of(budget)} has {used} spent or reserved, and the next model call may take {needed}"
+    return OverBudget("BUDGET_EXCEEDED", message, details={"budget": owner_of(budget), "used": used, "needed": needed})
+
+
+def name_of(budget: Budget) -> str:
+    """Return the budget as it is called in a sentence."""
+    owner = {Budget.Kind.PROJECT: f"project {budget.project}", Budget.Kind.USER: f"person {budget.user}"}.get(
+        Budget.Kind(budget.kind), "organisation"
+    )
+    period = {Budget.Period.DAY: "daily ", Budget.Period.MONTH: "monthly "}.get(Budget.Period(budget.period), "")
+    return f"{period}budget of the {owner}"
+
+
+def owner_of(budget: Budget) -> dict[str, Any]:
+    """Return for what and for whom a budget is, in the API's words."""
+    return {
+        "kind": budget.kind,
+        "project_id": budget.project.slug if budget.project else None,
+        "user_id": budget.user.username if budget.user else None,
+        "period": budget.period,
+    }
+
+
+def _limits(budget: Budget) -> dict[str, Any]:
+    return {
+        "limit_usd": None if budget.limit_usd is None else str(budget.limit_usd),
+        "limit_tokens": budget.limit_tokens,
+    }
+
+
+def _book(run: Run, kind: str, usd: Decimal, tokens: int, *, at: datetime) -> None:
+    LedgerEntry.objects.create(
+        kind=kind, run_id=run.pk, user_id=run.user_id, project_id=run.project_id, amount=usd, tokens=tokens, at=at
+    )
