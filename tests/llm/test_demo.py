@@ -191,12 +191,14 @@ def test_files_are_listed(talk: Conversation) -> None:
         ("find HoldLost", "`HoldLost` stands on **4 lines** in 1 file."),
         ('Search for "exclusion constraint"', "`docs/bookings.md`"),
         ("查找“重试”", "`重试` 出现在 1 个文件的 **1 行** 中。"),
-        ("How many TODOs are there?", "`TODO` stands in none of the 13 files."),
+        ("How many TODOs are there?", "`TODO` stands nowhere (13 files searched)."),
         ("Which functions are in rooms/holds.py?", "- `renew_hold` (:17): Extend a hold by another 90 seconds."),
         ("README.md 有哪些章节？", "  - Licence (:25)"),
         ("Summarise docs/operations.md", "- **Backups**: The database is copied every night"),
         ("总结 docs/手册.md", "- **权限**: 只有管理员可以删除房间。"),
         ("What does holds.py do?", "A hold keeps a room for somebody who is still choosing."),
+        ("这个工作区里有哪些文件？", "共有 13 个文件。"),
+        ("在所有文件中搜索 TODO", "在 13 个文件中都没有找到 `TODO`。"),
         ("What is this project about?", "Alcove books meeting rooms for offices that share them."),
         ("这个项目是做什么的？", "Alcove books meeting rooms for offices that share them."),
     ],
@@ -245,6 +247,14 @@ def test_a_summary_is_saved(talk: Conversation) -> None:
     assert [call.name for call in talk.calls] == ["read_file", "glob_files", "read_file", "write_file"]
     assert "Alcove books meeting rooms" in (talk.root / "notes/summary.md").read_text()
     assert "Done: `notes/summary.md` is written" in answer
+
+
+def test_a_summary_of_all_files_has_a_sentence_of_each_of_a_few(talk: Conversation) -> None:
+    talk.ask("Write a summary of these files to summary.md.")
+
+    written = (talk.root / "summary.md").read_text()
+    assert "Alcove books meeting rooms" in written
+    assert "- `docs/bookings.md` — Two bookings of a room conflict" in written
 
 
 def test_an_answer_is_researched_and_saved(talk: Conversation) -> None:

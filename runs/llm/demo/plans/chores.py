@@ -9,9 +9,9 @@ from pathlib import PurePosixPath
 from runs.llm.demo.calls import Batch, Plan, Reply, Report, Toolbox
 from runs.llm.demo.plans.opening import listed, open_file, reading_of
 from runs.llm.demo.plans.research import research
-from runs.llm.demo.plans.summaries import outline_of, summary
+from runs.llm.demo.plans.summaries import first_words, outline_of, summary
 from runs.llm.demo.text.quotes import fenced, quoted
-from runs.llm.demo.text.reading import is_prose
+from runs.llm.demo.text.reading import is_code, is_prose, is_test
 from runs.llm.demo.wishes import Ask, CountLines, ListFiles, Outline, Overview, Search, ShowFile, Summarise
 from runs.llm.demo.wishes.asking import kind_of
 from runs.llm.demo.words.phrases import Voice, code
@@ -19,6 +19,9 @@ from runs.llm.demo.words.terms import language_of, terms_of
 
 MOST_LISTED = 60
 MOST_IN_OVERVIEW = 14
+MOST_READ_FOR_OVERVIEW = 6
+INTRODUCTIONS = (("readme",), ("index", "about", "overview", "introduction", "welcome", "architecture", "design"))
+LEGAL = ("license", "licence", "copying", "notice", "authors")
 MOST_SHOWN_LINES = 200
 MOST_OUTLINED = 80
 MOST_FILES_FOUND = 8
@@ -48,7 +51,11 @@ def _listing(
         return Report(voice.say("no_files"))
     where = voice.say("listing_in", folder=wish.folder) if wish.folder != "." else ""
     count = voice.files(len(paths))
-    head = voice.say("listing", files=voice.say("at_least", count=count) if more else count, where=where)
+    head = voice.say(
+        "listing_one" if len(paths) == 1 else "listing",
+        files=voice.say("at_least", count=count) if more else count,
+        where=where,
+    )
     if wish.counting:
         head = f"**{head}**"
     rows = [f"- {code(path)}{_size(sizes.get(path))}" for path in paths]
@@ -128,33 +135,41 @@ def outline(wish: Outline, tools: Toolbox, voice: Voice) -> Plan:
 
 
 def overview(wish: Overview, tools: Toolbox, voice: Voice) -> Plan:
-    """The README says it, or else the first prose of the workspace."""
+    """What the README says, or else the first prose there is; then a sentence of each of a few other files."""
     calls = tools.call("glob_files", pattern="**/*") or tools.call("list_files", path=".")
     if not calls or not tools.offers("read_file"):
         return Report(voice.say("no_tools", tools=voice.names(["glob_files", "read_file"])))
     [listing] = yield Batch(voice.say("say_list"), tuple(calls))
     paths = listed(listing)
-    introduction = min((path for path in paths if is_prose(path)), key=_introduces, default="")
-    listing_report = _listing(
-        paths, sizes={}, wish=ListFiles(), more=listing.truncated, voice=voice, most=MOST_IN_OVERVIEW
-    )
-    if not introduction:
-        return listing_report
-    replies = yield Batch(
-        voice.say("say_open", path=code(introduction)), tuple(tools.call("read_file", path=introduction))
-    )
-    reading = reading_of(replies[0])
-    if not reading:
-        return listing_report
-    told = summary(reading, voice)
-    return Report(f"{told.body}\n\n{listing_report.body}", told.note)
+    chosen = sorted(filter(_tells, paths), key=lambda path: _introduces(path, language=voice.language))[
+        :MOST_READ_FOR_OVERVIEW
+    ]
+    files = _listing(paths, sizes={}, wish=ListFiles(), more=listing.truncated, voice=voice, most=MOST_IN_OVERVIEW)
+    if not chosen:
+        return files
+    reads = [call for path in chosen for call in tools.call("read_file", path=path)]
+    replies = yield Batch(voice.say("say_read", paths=voice.names(chosen)), tuple(reads))
+    readings = [reading for reply in replies if (reading := reading_of(reply))]
+    if not readings:
+        return files
+    told = summary(readings[0], voice)
+    others = [f"- {code(r.path)} — {says}" for r in readings[1:] if (says := first_words(r))]
+    also = f"{voice.say('others')}\n\n" + "\n".join(others) if others else ""
+    return Report("\n\n".join(filter(None, [told.body, also, files.body])), told.note)
 
 
-def _introduces(path: str) -> tuple[bool, bool, int, str]:
+def _tells(path: str) -> bool:
+    if PurePosixPath(path).stem.lower() in LEGAL:
+        return False
+    return is_prose(path) or (is_code(path) and not is_test(path))
+
+
+def _introduces(path: str, *, language: str) -> tuple[int, int, bool, bool, str]:
     """Sorts the file that most likely says what all the others are for to the front."""
-    name = PurePosixPath(path).stem.lower()
-    likely = name in {"readme", "index", "about", "overview", "introduction", "design", "architecture"}
-    return (name != "readme", not likely, path.count("/"), path)
+    name, *marks = PurePosixPath(path).name.lower().split(".")
+    known = next((rank for rank, names in enumerate(INTRODUCTIONS) if name in names), len(INTRODUCTIONS))
+    foreign = any(mark.startswith("zh") for mark in marks) != (language == "zh")
+    return (known, path.count("/"), foreign, not is_prose(path), path)
 
 
 def search(wish: Search, tools: Toolbox, voice: Voice) -> Plan:

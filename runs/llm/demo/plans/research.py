@@ -26,6 +26,7 @@ MOST_LONE_LINES = 60
 MOST_FILES_UNSEARCHED = 4
 
 # Lines read before and after a window, so that a whole section or function is in it.
+NEAR_THE_TOP = 100
 MARGIN = {True: (20, 30), False: (45, 45)}  # of prose; of code
 
 
@@ -149,7 +150,8 @@ def _read(windows: list[Window], tools: Toolbox, voice: Voice) -> Asking[list[Re
 
 def _read_call(window: Window, tools: Toolbox) -> list[Call]:
     before, after = MARGIN[is_prose(window.path)]
-    start = max(1, window.start - before)
+    # From the top where it isn't far: headings, definitions and open fences are known then.
+    start = max(1, window.start - before) if window.start > NEAR_THE_TOP else 1
     return tools.call("read_file", path=window.path, start_line=start, end_line=window.end + after)
 
 

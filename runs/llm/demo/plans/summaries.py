@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from runs.llm.demo.calls import Report
 from runs.llm.demo.text.blocks import blocks_of, sentences_of
 from runs.llm.demo.text.quotes import plain, quoted, shortened
@@ -12,6 +14,7 @@ from runs.llm.demo.words.phrases import Voice, code
 MOST_POINTS = 16
 MOST_MEMBERS = 8
 LONGEST_POINT = 260
+FEW_SECTIONS, SENTENCES_OF_FEW = 6, 3
 LINES_WHEN_SPEECHLESS = 12
 
 
@@ -29,6 +32,11 @@ def summary(reading: Reading, voice: Voice) -> Report:
     if len(points) > MOST_POINTS:
         points = [*points[:MOST_POINTS], f"- {voice.say('more', count=len(points) - MOST_POINTS)}"]
     return Report("\n\n".join(filter(None, [head, opening, "\n".join(points)])), voice.space.join(notes))
+
+
+def first_words(reading: Reading) -> str:
+    """The first sentence of a file; "" when it has none."""
+    return next((says for block in blocks_of(reading) if (says := first_sentence(block))), "")
 
 
 def outline_of(reading: Reading) -> list[str]:
@@ -70,21 +78,32 @@ def _members(owner: str, blocks: list[Block]) -> str:
 
 
 def _prose_points(reading: Reading) -> tuple[str, list[str]]:
-    """The first paragraph, then what each section says first."""
-    opening = ""
-    firsts: dict[str, Block] = {}
-    titles: list[str] = []
+    """The first paragraph, then what each section says first; of few sections, a little more."""
+    opening: Block | None = None
+    sections: dict[str, list[Block]] = {}
     for block in blocks_of(reading):
-        if block.kind == "heading":
-            titles.append(plain(block.lines[0]))
-        elif first_sentence(block):
-            if not opening and block.kind == "prose" and not firsts and " › " not in block.context:
-                opening = shortened(" ".join(plain(s.text) for s in sentences_of(block)), 2 * LONGEST_POINT)
-            firsts.setdefault(block.context, block)
-    points = [_section_point(block) for block in firsts.values()]
-    return opening, points[1:] if opening and len(points) > 1 else points
+        if block.kind == "heading" or not first_sentence(block):
+            continue
+        if not sections and block.kind == "prose" and " › " not in block.context:
+            opening = opening or block
+        sections.setdefault(block.context, []).append(block)
+    if opening:
+        sections[opening.context].remove(opening)
+    most = SENTENCES_OF_FEW if len(sections) <= FEW_SECTIONS else 1
+    points = [_section_point(title, blocks[:most]) for title, blocks in sections.items() if blocks]
+    return _paragraph(opening) if opening else "", points
 
 
-def _section_point(block: Block) -> str:
-    title = plain(block.context.split(" › ")[-1])
-    return f"- {f'**{title}**: ' if title else ''}{first_sentence(block)} (:{block.start})"
+def _paragraph(block: Block) -> str:
+    return shortened(" ".join(plain(sentence.text) for sentence in sentences_of(block)), 2 * LONGEST_POINT)
+
+
+def _section_point(context: str, blocks: list[Block]) -> str:
+    title = plain(context.rpartition(" › ")[2])
+    says = shortened(" ".join(map(_ended, map(first_sentence, blocks))).rstrip(";"), 2 * LONGEST_POINT)
+    return f"- {f'**{title}**: ' if title else ''}{says} (:{blocks[0].start})"
+
+
+def _ended(sentence: str) -> str:
+    """With a mark at its end, so that another may follow."""
+    return sentence if re.search(r"[.!?:;…。！？：；][\"'*”)]*$", sentence) else f"{sentence};"

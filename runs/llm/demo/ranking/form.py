@@ -17,7 +17,7 @@ _REASON = re.compile(
     re.I,
 )
 _ASKS = re.compile(r"[?？](?:[\"”'*_)」]+(?:\s|$)|\s*$)")
-_IMPORT = re.compile(r"(?:from|import|#include|use|using|require|package)\b")
+_IMPORT_OR_TEXT = re.compile(r"(?:from|import|#include|use|using|require|package)\b|[rbf]?[\"'][^\"]*[\"'][,)]*$")
 _ASSIGNMENT = re.compile(
     r"\W{0,4}((?!self\.)[\w.-]+)[\"']?\s*(?::[^=]{1,40})?[=:]\s*[\w\"'.(]*(?:\d|None|True|False|[\"'])"
 )
@@ -51,9 +51,9 @@ def _by_wording(sentence: Sentence, weights: Weights, kind: Kind) -> float:
         fit *= 0.9
     if form != "code" and _ASKS.search(text):
         fit *= 0.35
-    if form == "fence" and kind is not Kind.HOWTO:
-        fit *= 0.8
-    if not sentence.spoken and _IMPORT.match(text):
+    if form == "fence":
+        fit *= 1.2 if kind is Kind.HOWTO else 0.8
+    if not sentence.spoken and _IMPORT_OR_TEXT.match(text):
         fit *= 0.4
     if sum(map(len, _CODE.findall(text))) > MUCH_CODE * len(text):
         fit *= 0.8
@@ -70,7 +70,7 @@ def _by_kind(sentence: Sentence, weights: Weights, kind: Kind) -> float:
         case Kind.WHAT if is_docstring_of_it(sentence, weights):
             fit = 1.8 if _is_called_so(sentence, weights) else 1.3
         case Kind.WHAT if defines:
-            fit = 1.5
+            fit = 2.0 if sentence.block.kind == "row" else 1.5
         case Kind.WHY if _REASON.search(text):
             fit = 1.35
         case Kind.WHERE:

@@ -11,10 +11,11 @@ from runs.llm.demo.text.reading import Reading, Sentence
 
 MOST_QUOTES = 3
 WHOLE_CODE_LINES = 26
+MOST_QUOTED_LINES = 32
 PART_CODE_LINES = 14
 WHOLE_PROSE_CHARACTERS = 1100
 MOST_EXAMPLE_LINES = 16
-LEAST_SHARE = 0.55  # of the best block's score; what falls below isn't quoted
+LEAST_SHARE = 0.6  # of the best block's score; what falls below isn't quoted
 
 
 def choose_quotes(findings: list[Finding], readings: list[Reading]) -> list[Quote]:
@@ -60,7 +61,7 @@ def _add(chosen: list[Quote], quote: Quote, readings: list[Reading]) -> None:
         lines = next(
             (_cut(r, start, end) for r in readings if r.path == quote.path and r.start <= start and end <= r.end), None
         )
-        if lines:
+        if lines and len(lines) <= MOST_QUOTED_LINES:
             chosen[index] = Quote(quote.path, start, lines, other.context, other.lead)
             return
     chosen.append(quote)

@@ -98,7 +98,8 @@ Content = Literal | LastAnswer | Summarise | Outline | ListFiles | Overview | As
 
 def _report(subject: str) -> Overview | Ask:
     if re.search(
-        r"^(?:this|the|my|our) (?:project|repository|workspace|codebase)$|^(?:这个|本)?(?:项目|仓库|工作区)$",
+        r"^(?:(?:this|the|my|our|these|all) ){0,2}(?:project|repository|workspace|codebase|files|documents)$"
+        r"|^(?:这个|本|这些|所有)?(?:项目|仓库|工作区|文件|文档)$",
         subject,
         re.I,
     ):

@@ -33,11 +33,11 @@ _LIST = pattern(
 )
 _LIST_WORDS = pattern(
     r"\b(?:ls|dir|tree|list|show|give|print|display|see|view|names?|what|which|are there|do you have|all|files?|documents?|docs|folders?"
-    r"|director(?:y|ies)|workspace|here|there|in total|currently|exist|available|uploaded|have|can|contain(?:s|ed)?|current)\b"
+    r"|director(?:y|ies)|workspace|this|that|here|there|in total|currently|exist|available|uploaded|have|can|contain(?:s|ed)?|current)\b"
     r"|列出|显示|查看|看看|列一下|所有|全部|文件夹|文件|目录|文档|资料|工作区|这里|列表|清单|当前|现在|一共|总共|包含|中|里面|里|项目|多少|几个"
 )
 _FOLDER = re.compile(
-    r"(?<![\w/])((?:[A-Za-z0-9_.-]+/)+)(?![A-Za-z0-9_.])|\b(?:in|under|inside)\s+(?:the\s+)?([\w.-]+)\s+(?:folder|directory)"
+    r"(?<![\w/])((?:[A-Za-z0-9_.-]+/)+)(?![A-Za-z0-9_.])|\b(?:in|under|inside)\s+(?:the\s+)?(?!this\b|that\b|the\b|my\b|your\b)([\w.-]+)\s+(?:folder|directory)"
 )
 _COUNTING = pattern(r"how many|number of|count", "多少|几个|几份|数量")
 

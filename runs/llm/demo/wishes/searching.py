@@ -19,7 +19,7 @@ _SEARCH = pattern(
     r"(?:\s+(?:in|across|within)\s+(?:the\s+|all\s+|my\s+|this\s+)*(?:files?|workspace|project|code|repository|codebase|docs|documents))?$",
     r"^(?:which|what)\s+files?\s+(?:mention|contain|use|have|include|refer to|talk about|import)s?\s+(?P<phrase2>.+)$",
     rf"^where\s+(?:is|are|does)\s+(?P<phrase3>{LITERAL})\s+(?:mentioned|appear|used|written)?$",
-    r"^(?:搜索|搜一下|搜|查找|查一下|查询|查|找一下|找出|找到|寻找|找找|找)(?:一下)?(?:所有|全部)?(?:的)?(?:包含|提到|出现|含有)?了?\s*(?P<phrase4>.+?)"
+    r"^(?:在.{0,8}(?:文件|项目|代码|工作区)(?:中|里|内)?)?(?:搜索|搜一下|搜|查找|查一下|查询|查|找一下|找出|找到|寻找|找找|找)(?:一下)?(?:所有|全部)?(?:的)?(?:包含|提到|出现|含有)?了?\s*(?P<phrase4>.+?)"
     r"(?:的(?:文件|地方|行|内容|位置))?$",
     r"^(?:哪些|哪个|什么)文件(?:里|中)?(?:包含|提到|使用|出现|含有|用到|有)(?:了|过)?\s*(?P<phrase5>.+)$",
 )

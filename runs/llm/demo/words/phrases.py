@@ -15,7 +15,7 @@ PHRASES: dict[str, tuple[str, str]] = {
         (
             "I answer questions about the files in this workspace, with quotations and their sources, and I can write to them. Try:\n\n"
             "- *What files are there?* · *What is this project about?*\n"
-            "- *How does the queue decide who goes next?* · *Where is the lease renewed?* · *What is the default port?*\n"
+            "- *How does …?* · *Where is … defined?* · *Why …?* · *What is the default port?*\n"
             "- *Summarise README.md* · *Show lines 10–30 of settings.py* · *Which functions are in engine.py?*\n"
             "- *Find TODO* · *How many lines does README.md have?*\n"
             '- *Save a summary of README.md to notes/summary.md* · *Replace "colour" with "color" in style.css*\n\n'
@@ -24,7 +24,7 @@ PHRASES: dict[str, tuple[str, str]] = {
         (
             "我可以回答关于工作区文件的问题（附原文引用和出处），也可以写入和修改文件。试试：\n\n"
             "- *有哪些文件？* · *这个项目是做什么的？*\n"
-            "- *队列怎么决定轮到哪个组织？* · *租约在哪里续期？* · *默认端口是多少？*\n"
+            "- *……是怎么工作的？* · *……在哪里定义？* · *为什么……？* · *默认端口是多少？*\n"
             "- *总结 README.md* · *显示 settings.py 第10到30行* · *engine.py 有哪些函数？*\n"
             "- *查找 TODO* · *README.md 有多少行？*\n"
             '- *把 README.md 的总结保存到 notes/summary.md* · *把 style.css 中的 "colour" 替换成 "color"*\n\n'
@@ -82,6 +82,7 @@ PHRASES: dict[str, tuple[str, str]] = {
     "many_files": ("{count} files", "{count} 个文件"),
     "at_least": ("at least {count}", "至少 {count}"),
     "listing": ("There are {files}{where}.", "{where}共有 {files}。"),
+    "listing_one": ("There is {files}{where}.", "{where}共有 {files}。"),
     "listing_in": (" in `{folder}`", "`{folder}` 中"),
     "more": ("… and {count} more", "……还有 {count} 个"),
     "more_files": ("… and in {files} more.", "……另外还有 {files}。"),
@@ -104,11 +105,11 @@ PHRASES: dict[str, tuple[str, str]] = {
     "outline": ("`{path}` defines or is divided into:", "`{path}` 的结构："),
     "no_outline": ("I see no headings or definitions in `{path}`.", "`{path}` 里没有标题或定义。"),
     "extracted": ("Sentences taken from the file as they stand.", "句子摘自原文，未作改写。"),
-    "overview": ("What the files say of themselves:", "文件中的介绍："),
+    "others": ("Some of the others:", "其他一些文件："),
     "found": ("`{phrase}` stands on **{lines}** in {files}.", "`{phrase}` 出现在 {files}的 **{lines}** 中。"),
     "one_line": ("1 line", "1 行"),
     "many_lines": ("{count} lines", "{count} 行"),
-    "not_found": ("`{phrase}` stands in none of the {files}.", "在 {files}中都没有找到 `{phrase}`。"),
+    "not_found": ("`{phrase}` stands nowhere ({files} searched).", "在 {files}中都没有找到 `{phrase}`。"),
     "not_found_plain": ("`{phrase}` stands in none of the files.", "没有任何文件包含 `{phrase}`。"),
     "wrote": ("Done: `{path}` is written ({lines}).", "完成：已写入 `{path}`（{lines}）。"),
     "appended": ("Done: added to the end of `{path}` ({lines}).", "完成：已追加到 `{path}` 末尾（{lines}）。"),
@@ -140,6 +141,7 @@ class Voice:
     """Says a phrase in one language."""
 
     def __init__(self, language: str) -> None:
+        self.language = language
         self._index = 1 if language == "zh" else 0
         self.comma = "、" if language == "zh" else ", "
         self.space = "" if language == "zh" else " "
