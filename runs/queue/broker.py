@@ -61,8 +61,8 @@ class ListeningBroker(ORM):
             self._sleep()
             bells = [_bell() for _ in range(claims.count_claimable_lanes(limit=_workers()))]
             return [*bells, *(super().dequeue() or [])]
-        except (DatabaseError, psycopg.Error):
-            logger.warning("queue lost its database", exc_info=True)
+        except (DatabaseError, psycopg.Error) as error:
+            logger.warning("queue lost its database", error=str(error))
             self._forget_connections()
             return []
 

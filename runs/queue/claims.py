@@ -58,7 +58,7 @@ _CLAIM = f"""
         lease_expires_at = clock_timestamp() + %(lease)s * interval '1 second'
     FROM next WHERE ticket.id = next.id
     RETURNING ticket.id, ticket.organization_id, ticket.run_id, ticket.attempt, ticket.losses, ticket.step_at_claim
-"""
+"""  # noqa: S608  both parts are ours
 
 
 @dataclass(frozen=True)

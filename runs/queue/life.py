@@ -50,6 +50,6 @@ class Life:
                     while True:
                         own.execute(_BEAT, self._row)
                         self.pause(BEAT_SECONDS)
-            except psycopg.Error:
-                logger.warning("no sign of life can be given", exc_info=True)
+            except psycopg.Error as error:
+                logger.warning("no sign of life can be given", error=str(error))
                 self.pause(1.0)

@@ -76,8 +76,8 @@ class Pulse:
                 with psycopg.connect(**self._parameters, autocommit=True) as own:
                     own.execute(sql.SQL("LISTEN {}").format(sql.Identifier(STOP)))
                     self._beat_on(own)
-            except psycopg.Error:
-                logger.warning("pulse lost its connection", exc_info=True)
+            except psycopg.Error as error:
+                logger.warning("pulse lost its connection", error=str(error))
                 self._give_up_if_expired()
                 time.sleep(0.5)  # between two tries to connect
 

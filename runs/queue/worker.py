@@ -33,8 +33,8 @@ def work_off() -> int:
     try:
         while not (shutdown is not None and shutdown.is_set()) and work_once(_pulse()):
             worked += 1
-    except (OperationalError, InterfaceError):
-        logger.warning("database lost", exc_info=True)
+    except (OperationalError, InterfaceError) as error:
+        logger.warning("database lost", error=str(error))
         connection.close()
     return worked
 
@@ -58,8 +58,8 @@ def _work(claim: Claim, org: Organization, pulse: Pulse) -> None:
         pulse.hold(Held(claim, org.schema_name, stop, deadline=_deadline(claim), renewed_at=time.monotonic()))
         try:
             execute(org, claim, Hold(stop, pulse.is_draining))
-        except (OperationalError, InterfaceError):
-            logger.warning("database lost; whoever claims the run next goes on from the last commit", exc_info=True)
+        except (OperationalError, InterfaceError) as error:
+            logger.warning("database lost; whoever claims the run next goes on from the last commit", error=str(error))
             connection.close()
             tickets.abandon(claim.ticket_id, attempt=claim.attempt)
             return
