@@ -110,7 +110,7 @@ class Hand:
         try:
             with a_pulse() as pulse:
                 self.worked = work_once(pulse)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001  `join` raises it in the test
             self.error = error
         finally:
             connections.close_all()
@@ -197,3 +197,11 @@ def eventually(claim: Callable[[], Any], *, within: float = 10) -> Any:
         assert time.monotonic() < ends_at, f"not so within {within} s"
         time.sleep(0.02)
     return found
+
+
+def in_thread(function: Callable[[], object], *, within: float = 20) -> None:
+    """Run `function` in a thread, with connections of its own, to its end."""
+    thread = threading.Thread(target=function, daemon=True)
+    thread.start()
+    thread.join(within)
+    assert not thread.is_alive(), f"not done within {within} s"
