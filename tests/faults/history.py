@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from tests.conftest import Person
@@ -28,10 +29,12 @@ class History:
     accepted: list[str] = field(default_factory=list)
     crashes: Counter[str] = field(default_factory=Counter)
 
-    def start(self, text: str, *, session: str, model: str = "gpt-5-mini", provider: str = "openai") -> str:
-        """Start a run over REST; its task carries `marker:<session>`, by which the provider knows it."""
+    def start(
+        self, text: str, *, session: str, marker: str = "", model: str = "gpt-5-mini", provider: str = "openai"
+    ) -> str:
+        """Start a run over REST; its task carries a marker (the session's key unless told) that the provider sees."""
         body = {
-            "input": f"{text} marker:{session}",
+            "input": f"{text} marker:{marker or session}",
             "session_key": f"s_{session}",
             "llm_config": {"provider": provider, "model": model},
         }
@@ -123,4 +126,4 @@ class History:
                 spans[log[0]["session_key"]].append((started[0], log[-1]["ts"]))
         for lane in spans.values():
             lane.sort()
-            assert all(end <= begin for (_, end), (begin, _) in zip(lane, lane[1:], strict=False)), f"I7: {lane}"
+            assert all(end <= begin for (_, end), (begin, _) in pairwise(lane)), f"I7: {lane}"

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-LONGEST_HOLD = 60.0
+LONGEST_HOLD = 100.0
 
 
 @dataclass
@@ -45,6 +45,11 @@ class Outside:
         with self.changed:
             if not self.changed.wait_for(lambda: any(one["name"] == name for one in self.requests), timeout):
                 raise AssertionError(f"nobody asked for {name!r} within {timeout} s")
+
+    def has_struck(self, name: str) -> bool:
+        """Whether an effect of that name has happened."""
+        with self.changed:
+            return any(effect["name"] == name for effect in self.effects)
 
     def strike(self, body: dict[str, Any]) -> dict[str, Any]:
         """Take a request: wait as told, and have the effect."""
