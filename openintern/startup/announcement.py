@@ -13,7 +13,8 @@ from unicodedata import east_asian_width
 from django.utils import translation
 from django.utils.translation import gettext as _
 
-from openintern.startup.first_steps import API_KEY_FILE, Entrance
+from openintern.configuration import Configuration
+from openintern.startup.entrance import API_KEY_FILE, Entrance
 
 
 def speak_the_terminals_language() -> None:
@@ -23,8 +24,9 @@ def speak_the_terminals_language() -> None:
         translation.activate("zh-hans")
 
 
-def banner(entrance: Entrance, *, url: str, base_dir: Path, workspace: Path, provider: str, model: str) -> str:
+def banner(entrance: Entrance, config: Configuration, *, url: str) -> str:
     """Return what to know after a start: where it is, who to sign in as, what to try."""
+    base_dir, llm = config.server.base_dir, config.llm
     password = entrance.password or _("unchanged (forgotten? the command changepassword {user} sets another)").format(
         user=entrance.user
     )
@@ -35,8 +37,8 @@ def banner(entrance: Entrance, *, url: str, base_dir: Path, workspace: Path, pro
         (_("User"), entrance.user),
         (_("Password"), password + once),
         (_("API key"), _("in {path}").format(path=base_dir / API_KEY_FILE)),
-        (_("Files"), str(workspace)),
-        (_("Model"), answers if provider == "demo" else f"{provider}/{model}"),
+        (_("Files"), str(config.agent.work_dir / entrance.org / "shared")),
+        (_("Model"), answers if llm.provider == "demo" else f"{llm.provider}/{llm.model}"),
     ]
     program = _program(base_dir)
     hints = [

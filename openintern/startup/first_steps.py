@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from django.utils import timezone
 
 from openintern import data_directory
+from openintern.startup.entrance import API_KEY_FILE, Entrance
 from openintern.tenancy import keys
 from openintern.tenancy.bootstrap import FirstSteps, ensure_first_organization
-
-API_KEY_FILE = "api_key"
-
-
-@dataclass(frozen=True)
-class Entrance:
-    """How to get in. `password` is known only when the first person was made just now."""
-
-    org: str
-    user: str
-    password: str | None
-    api_key: str
-
-    @property
-    def is_first_start(self) -> bool:
-        return self.password is not None
 
 
 def ensure_entrance(base_dir: Path) -> Entrance:

@@ -243,6 +243,16 @@ def test_a_database_that_is_not_there_is_told_in_a_line(tmp_path: Path) -> None:
     assert "Traceback" not in said
 
 
+@pytest.mark.parametrize("wrong", [["--port", "70000"], ["--workers", "0"], ["--port", "http"]])
+def test_what_the_command_line_says_wrongly_is_refused(tmp_path: Path, wrong: list[str]) -> None:
+    refused = launch(tmp_path / "data", *wrong)
+    _, said = refused.communicate(timeout=60)
+
+    assert refused.returncode == 2
+    assert wrong[0] in said
+    assert not (tmp_path / "data").exists()
+
+
 def test_a_port_that_is_taken_is_told_before_anything_starts(base_dir: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         refused = launch(base_dir, "--port", str(taken.getsockname()[1]))

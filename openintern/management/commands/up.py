@@ -10,6 +10,8 @@ import os
 import subprocess
 import sys
 import time
+from argparse import ArgumentTypeError
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,8 @@ from django.db import DatabaseError, connections
 from openintern import configuration, instance
 from openintern.configuration import Configuration
 from openintern.postgres import PostgresError, running_url
-from openintern.startup import parts
+from openintern.startup import announcement, parts
+from openintern.startup.entrance import Entrance
 from openintern.startup.readiness import NotReady, reachable_host, require_free, wait_until_ready
 from openintern.supervision import GivenUp, Supervisor, end, stopped_by_signals
 
@@ -36,10 +39,10 @@ class Command(BaseCommand):
     requires_system_checks = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("-p", "--port", type=int, help="port of the web server (PORT, 3000)")
+        parser.add_argument("-p", "--port", type=_between(1, 65535), help="port of the web server (PORT, 3000)")
         parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
         parser.add_argument("--data-dir", type=Path, help="what is kept between two starts (DATA_DIR, ./data)")
-        parser.add_argument("--workers", type=int, help="worker processes (OPENINTERN_WORKERS, 2)")
+        parser.add_argument("--workers", type=_between(1, 1000), help="worker processes (OPENINTERN_WORKERS, 2)")
         parser.add_argument("--json", action="store_true", help="print one JSON line when ready, for scripts")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -67,36 +70,42 @@ class Command(BaseCommand):
     def _start(self, supervisor: Supervisor, config: Configuration, *, host: str) -> None:
         port, base_dir = config.server.port, config.server.base_dir
         require_free(host, port)
-        database_url = config.server.database_url
-        if not database_url:
-            supervisor.begin(parts.database(base_dir))
-            database_url = running_url(base_dir) or ""
-            self._tell("The database is running.")
-        os.environ["DATABASE_URL"] = database_url
+        os.environ["DATABASE_URL"] = config.server.database_url or self._start_database(supervisor, base_dir)
         django.setup()
-        from openintern.startup import announcement  # noqa: PLC0415  Django is set up now
-        from openintern.startup.first_steps import ensure_entrance  # noqa: PLC0415
-
-        announcement.speak_the_terminals_language()
-        call_command("migrate_schemas", verbosity=0)
-        entrance = ensure_entrance(base_dir)
-        connections.close_all()
-        self._tell("The tables are up to date.")
+        entrance = self._prepare_tables(base_dir)
         supervisor.begin(parts.web(host=host, port=port))
         supervisor.begin(parts.workers())
         wait_until_ready(host, port, known_as=_own_name(config), meanwhile=supervisor.tend)
-        url = _url(host, port)
         if self._as_json:
-            self.stdout.write(announcement.for_scripts(entrance, url=url, database_url=database_url))
-            self.stdout.flush()
-            return
-        workspace = config.agent.work_dir / entrance.org / "shared"
-        llm = config.llm
-        self.stdout.write(
-            announcement.banner(
-                entrance, url=url, base_dir=base_dir, workspace=workspace, provider=llm.provider, model=llm.model
-            )
-        )
+            self._answer_script(entrance, url=_url(host, port))
+        else:
+            self._greet(supervisor, entrance, config, url=_url(host, port))
+
+    def _start_database(self, supervisor: Supervisor, base_dir: Path) -> str:
+        supervisor.begin(parts.database(base_dir))
+        url = running_url(base_dir)
+        if url is None:
+            raise PostgresError("PostgreSQL ended right after its start")
+        self._tell("The database is running.")
+        return url
+
+    def _prepare_tables(self, base_dir: Path) -> Entrance:
+        """Bring every schema up to date and make what a first start needs."""
+        from openintern.startup.first_steps import ensure_entrance  # noqa: PLC0415  its models need Django set up
+
+        call_command("migrate_schemas", verbosity=0)
+        entrance = ensure_entrance(base_dir)
+        connections.close_all()  # we look after processes from now on
+        self._tell("The tables are up to date.")
+        return entrance
+
+    def _answer_script(self, entrance: Entrance, *, url: str) -> None:
+        self.stdout.write(announcement.for_scripts(entrance, url=url, database_url=os.environ["DATABASE_URL"]))
+        self.stdout.flush()
+
+    def _greet(self, supervisor: Supervisor, entrance: Entrance, config: Configuration, *, url: str) -> None:
+        announcement.speak_the_terminals_language()
+        self.stdout.write(announcement.banner(entrance, config, url=url))
         if entrance.is_first_start:
             self._welcome(supervisor, org=entrance.org, user=entrance.user)
         self._tell(f"{url} (Ctrl-C stops everything)")
@@ -112,6 +121,18 @@ class Command(BaseCommand):
         out = self.stderr if self._as_json else self.stdout
         out.write(text, style_func=str)
         out.flush()
+
+
+def _between(least: int, most: int) -> Callable[[str], int]:
+    """Return a parser of whole numbers. What the command line says wrongly is refused, not replaced by a default."""
+
+    def whole_number(text: str) -> int:
+        number = int(text)
+        if not least <= number <= most:
+            raise ArgumentTypeError(f"{number} is not between {least} and {most}")
+        return number
+
+    return whole_number
 
 
 def _settle_environment(options: dict[str, Any]) -> None:
