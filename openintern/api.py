@@ -35,7 +35,7 @@ class SettledIdentity(SessionAuthentication):
     """Hand DRF what `IdentityMiddleware` found out; a cookie needs a CSRF token, a key needs none."""
 
     def authenticate(self, request: Request) -> tuple[User, ApiKey | None] | None:
-        settled = cast(ScopedRequest, request._request)
+        settled = cast(ScopedRequest, request)
         if settled.asker is None:
             return None
         if settled.api_key is None:
@@ -50,7 +50,7 @@ class IdentityScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped
     """How the OpenAPI document names the two: an API key, or the cookie of somebody who is signed in."""
 
     target_class = SettledIdentity
-    name = ["ApiKey", "Session"]  # noqa: RUF012  the library's attribute
+    name = ["ApiKey", "Session"]
 
     def get_security_requirement(self, auto_schema: Any) -> list[dict[str, list[Any]]]:
         """Either is enough."""
@@ -65,7 +65,7 @@ class IdentityScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped
 
 def scope_of(request: Request) -> Scope:
     """Return in whose name an API request is made. Only for views that aren't public."""
-    return cast(Scope, cast(ScopedRequest, request._request).asker)
+    return cast(Scope, cast(ScopedRequest, request).asker)
 
 
 def body_of(request: Request) -> dict[str, Any]:
@@ -111,7 +111,7 @@ def answer_exception(error: Exception, context: dict[str, Any]) -> Response | No
     return response
 
 
-def _as_refusal(error: Exception) -> OpenInternError | None:
+def _as_refusal(error: Exception) -> OpenInternError | None:  # noqa: PLR0911  one for each kind of error
     match error:
         case OpenInternError():
             return error

@@ -47,11 +47,11 @@ class OrganizationAdminSite(AdminSite):
         """Send people to the one door that there is."""
         return redirect_to_login(reverse(f"{self.name}:index"))
 
-    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:  # type: ignore[override]
         """One's password is one's own account's matter, and changing it is audited there."""
         return redirect("change-password")
 
-    password_change_done = password_change
+    password_change_done = password_change  # type: ignore[assignment]
 
 
 class PlatformAdminSite(OrganizationAdminSite):

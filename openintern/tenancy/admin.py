@@ -213,7 +213,7 @@ class PersonForStaff(UserAdmin[User]):
         self._record(request, obj, "person.change" if change else "person.create", details)
 
     @transaction.atomic
-    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:  # noqa: A002  Django's name
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
         response = super().user_change_password(request, id, form_url)
         if response.status_code == HTTPStatus.FOUND:
             self._record(request, User.objects.get(pk=id), "person.set_password", {})
@@ -225,8 +225,9 @@ class PersonForStaff(UserAdmin[User]):
 
     @action(description=_("Deactivate the selected people"))
     def deactivate(self, request: HttpRequest, chosen: QuerySet[User]) -> None:
-        for person in chosen.exclude(pk=request.user.pk):
-            people.deactivate(person, by=cast(User, request.user))
+        actor = cast(User, request.user)
+        for person in chosen.exclude(pk=actor.pk):
+            people.deactivate(person, by=actor)
 
 
 class MembershipForStaff(ModelAdmin[Membership]):

@@ -33,4 +33,12 @@ class Me(APIView):
         """Say as whom, in which organisation and project, and how the request came in."""
         scope = scope_of(request)
         project = scope.project.slug if scope.project else None
-        return Response({"org_id": scope.org.slug, "user_id": scope.user.username, "role": scope.role.value, "project_id": project, "via": scope.via})
+        return Response(
+            {
+                "org_id": scope.org.slug,
+                "user_id": scope.user.username,
+                "role": scope.role.value,
+                "project_id": project,
+                "via": scope.via,
+            }
+        )

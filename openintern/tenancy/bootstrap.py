@@ -26,8 +26,12 @@ def ensure_first_organization() -> FirstSteps:
 
     May be repeated after a start that was cut short: it goes on with what is missing.
     """
-    org = Organization.objects.order_by("pk").first() or people.create_organization(FIRST_ORGANIZATION, name="Default organisation")
-    membership = Membership.objects.filter(organization=org, role=Role.OWNER).select_related("user").order_by("pk").first()
+    org = Organization.objects.order_by("pk").first() or people.create_organization(
+        FIRST_ORGANIZATION, name="Default organisation"
+    )
+    membership = (
+        Membership.objects.filter(organization=org, role=Role.OWNER).select_related("user").order_by("pk").first()
+    )
     if membership is not None:
         return FirstSteps(org, membership.user, None)
     user, password = people.create_person(FIRST_PERSON, org=org, role=Role.OWNER, platform_staff=True)

@@ -33,7 +33,12 @@ from openintern.text import is_storable
 
 logger = logging.getLogger(__name__)
 
-CLAIMS = ("org_id", "user_id", "project_id")  # what a request may say about itself: as header, in the body, as parameter
+CLAIMS = (
+    "org_id",
+    "user_id",
+    "project_id",
+)  # what a request may say about itself: as header, in the body, as parameter
+FILES = "/api/uploads"  # what is sent here is a file: it says nothing about the request, be it JSON
 CURRENT_ORG = "organization"  # the session's key for the organisation somebody chose last
 
 
@@ -74,9 +79,9 @@ class IdentityMiddleware(AuthenticationMiddleware):
         Public and platform pages belong to no organisation and are answered in `public`.
         """
         scoped, declared = cast(ScopedRequest, request), access_of(view)
+        if declared is None:
+            return refusal(request, OpenInternError("FORBIDDEN", "Nobody may use this page"))
         try:
-            if declared is None:
-                raise OpenInternError("FORBIDDEN", "Nobody may use this page")
             if (instead := _check(scoped, declared)) is not None:
                 return instead
             if scoped.asker is not None and declared.resource:
@@ -260,7 +265,7 @@ def _claim(request: HttpRequest, name: str) -> str:
 
 
 def _body_value(request: HttpRequest, name: str) -> Any:
-    if request.method in {"GET", "HEAD"} or request.content_type != "application/json":
+    if request.method in {"GET", "HEAD"} or request.content_type != "application/json" or request.path == FILES:
         return None
     try:
         body = json.loads(request.body)

@@ -35,7 +35,9 @@ class User(AbstractUser):
         verbose_name = _("person")
         verbose_name_plural = _("people")
         constraints = [
-            models.UniqueConstraint(Lower("username"), name="tenancy_user_username_ci", violation_error_message=_("That name is taken.")),
+            models.UniqueConstraint(
+                Lower("username"), name="tenancy_user_username_ci", violation_error_message=_("That name is taken.")
+            ),
         ]
 
 
@@ -45,7 +47,7 @@ class OrganizationQuerySet(models.QuerySet["Organization"]):
         return self.filter(is_active=True)
 
 
-class Organization(TenantMixin):
+class Organization(TenantMixin):  # type: ignore[misc]  # the library has no types
     """One tenant: everything it owns lives in its own schema.
 
     `slug` is the public `org_id`. `migrated_to` is the fingerprint of the migrations its schema has;
@@ -56,7 +58,9 @@ class Organization(TenantMixin):
     schema_name = models.CharField(max_length=63, unique=True, default=generate_schema_name, editable=False)
     slug = models.CharField(_("slug"), max_length=50, unique=True, validators=[slug_validator])
     name = models.CharField(_("name"), max_length=200)
-    is_active = models.BooleanField(_("active"), default=True, help_text=_("A suspended organisation answers nobody and starts no runs."))
+    is_active = models.BooleanField(
+        _("active"), default=True, help_text=_("A suspended organisation answers nobody and starts no runs.")
+    )
     max_concurrent_runs = models.PositiveIntegerField(_("runs at once"), default=10)
     migrated_to = models.CharField(max_length=64, default="", editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
@@ -75,7 +79,9 @@ class Organization(TenantMixin):
 class Project(models.Model):
     """A part of an organisation whose members share runs, files and knowledge."""
 
-    organization = models.ForeignKey(Organization, models.CASCADE, related_name="projects", verbose_name=_("organisation"))
+    organization = models.ForeignKey(
+        Organization, models.CASCADE, related_name="projects", verbose_name=_("organisation")
+    )
     slug = models.CharField(_("slug"), max_length=50, validators=[slug_validator])
     name = models.CharField(_("name"), max_length=200)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
@@ -94,7 +100,9 @@ class Membership(models.Model):
     """That a person belongs to an organisation, as what, and to which of its projects."""
 
     user = models.ForeignKey(User, models.PROTECT, related_name="memberships", verbose_name=_("person"))
-    organization = models.ForeignKey(Organization, models.CASCADE, related_name="memberships", verbose_name=_("organisation"))
+    organization = models.ForeignKey(
+        Organization, models.CASCADE, related_name="memberships", verbose_name=_("organisation")
+    )
     role = models.CharField(_("role"), max_length=10, choices=Role.choices, default=Role.MEMBER)
     projects = models.ManyToManyField(Project, blank=True, related_name="memberships", verbose_name=_("projects"))
     created_at = models.DateTimeField(db_default=Now(), editable=False)
@@ -112,7 +120,9 @@ class Membership(models.Model):
 class ApiKey(models.Model):
     """A program's credential, bound to one person in one organisation. The key itself is not stored."""
 
-    organization = models.ForeignKey(Organization, models.CASCADE, related_name="api_keys", verbose_name=_("organisation"))
+    organization = models.ForeignKey(
+        Organization, models.CASCADE, related_name="api_keys", verbose_name=_("organisation")
+    )
     user = models.ForeignKey(User, models.PROTECT, related_name="api_keys", verbose_name=_("person"))
     name = models.CharField(_("name"), max_length=100, blank=True)
     prefix = models.CharField(_("prefix"), max_length=12, unique=True, editable=False)
@@ -144,9 +154,20 @@ class AuditEntry(models.Model):
         REFUSED = "refused", _("refused")
 
     at = models.DateTimeField(_("time"), db_default=Now(), editable=False)
-    organization = models.ForeignKey(Organization, models.DO_NOTHING, null=True, db_constraint=False, related_name="+", verbose_name=_("organisation"))
-    actor = models.ForeignKey(User, models.DO_NOTHING, null=True, db_constraint=False, related_name="+", verbose_name=_("person"))
-    via = models.CharField(_("via"), max_length=40, blank=True, help_text=_("session, command, or the prefix of an API key"))
+    organization = models.ForeignKey(
+        Organization,
+        models.DO_NOTHING,
+        null=True,
+        db_constraint=False,
+        related_name="+",
+        verbose_name=_("organisation"),
+    )
+    actor = models.ForeignKey(
+        User, models.DO_NOTHING, null=True, db_constraint=False, related_name="+", verbose_name=_("person")
+    )
+    via = models.CharField(
+        _("via"), max_length=40, blank=True, help_text=_("session, command, or the prefix of an API key")
+    )
     action = models.CharField(_("action"), max_length=60)
     object_id = models.CharField(_("object"), max_length=200, blank=True)
     outcome = models.CharField(_("outcome"), max_length=10, choices=Outcome.choices, default=Outcome.DONE)

@@ -12,7 +12,6 @@ from openintern.tenancy import audit, schemas
 from openintern.tenancy.models import Membership, Organization, Project, User, slug_validator
 from openintern.tenancy.roles import Role
 
-
 #: Folders that aren't a project's.
 RESERVED_PROJECTS = frozenset({"shared"})
 
@@ -128,7 +127,8 @@ def find_organization(slug: str) -> Organization:
 
 def find_member(org: Organization, username: str) -> Membership:
     """Return the active person's membership, or raise NOT_FOUND."""
-    membership = org.memberships.select_related("user").filter(user__username=username, user__is_active=True).first()
+    members = Membership.objects.select_related("user").filter(organization=org, user__is_active=True)
+    membership = members.filter(user__username=username).first()
     if membership is None:
         raise NotFound("Person")
     return membership

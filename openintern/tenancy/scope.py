@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
-from django.db import connection
+from django.db import connection as _connection
 
 from openintern.tenancy import schemas
 from openintern.tenancy.models import Organization, Project, User
 from openintern.tenancy.roles import Role
+
+connection: Any = _connection  # what django-tenants adds to it has no types
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,11 @@ def require_patience(*, username: str, address: str | None, at: datetime) -> Non
     by_name = refusals.filter(object_id=username[:200]).count()
     by_address = refusals.filter(address=address).count() if address else 0
     if by_name >= LIMIT_PER_NAME or by_address >= LIMIT_PER_ADDRESS:
-        raise OpenInternError("THROTTLED", "Too many attempts; try again in a quarter of an hour", details={"retry_after": int(WINDOW.total_seconds())})
+        raise OpenInternError(
+            "THROTTLED",
+            "Too many attempts; try again in a quarter of an hour",
+            details={"retry_after": int(WINDOW.total_seconds())},
+        )
 
 
 def record_refusal(*, username: str, address: str | None) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from openintern.tenancy.scope import org_scope
 from runs.events import Draft, EventType
 from runs.export import _BATCH
 from runs.models import LiveText, Run
-from openintern.tenancy.scope import org_scope
 from tests.api.test_runs import NEVER, under_way
 from tests.conftest import Person
 

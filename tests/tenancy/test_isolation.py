@@ -25,7 +25,7 @@ from openintern.tenancy.models import ApiKey, AuditEntry, Membership, Project
 from openintern.tenancy.scope import org_scope, public_scope
 from runs import lifecycle, log
 from runs.events import Draft, EventType
-from runs.models import Budget, Checkpoint, Effect, Event, LedgerEntry, LiveText, Run, Session
+from runs.models import Budget, Checkpoint, Effect, Event, LedgerEntry, LiveText, Run, Session, Upload
 from runs.queue.models import Ticket
 from tests.conftest import Cast
 from tests.resolver import Endpoint, endpoints
@@ -61,6 +61,7 @@ class Property:
         row = self.rows.get(endpoint.model)
         return {
             "run_id": self.run.pk,
+            "upload_id": self.rows[Upload].pk,
             "session_key": f"s_{CANARY}",
             "tool_call_id": CANARY,
             "object_id": row.pk if row else self.run.pk,
@@ -117,6 +118,7 @@ def _rows_of_a_run(cast: Cast) -> dict[type[Model], Any]:
             attempt=1,
             rule="default",
         ),
+        Upload: Upload.objects.create(user=cast.alice.user, original_name=CANARY, mime_type="text/plain", size=1),
         LiveText: LiveText.objects.create(run=run, attempt=1, step=1, text=CANARY),
         Budget: Budget.objects.create(limit_usd=7, limit_tokens=7_000_000),
         LedgerEntry: LedgerEntry.objects.create(

@@ -1,4 +1,4 @@
-from datetime import datetime
+from datetime import datetime, time
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -12,7 +12,9 @@ from openintern.tenancy.policy import KEY_SCOPES
 
 
 class Command(BaseCommand):
-    help = "Make an API key and print it on standard output, once. Scopes: " + "; ".join(f"{k}: {v}" for k, v in KEY_SCOPES.items())
+    help = "Make an API key and print it on standard output, once. Scopes: " + "; ".join(
+        f"{k}: {v}" for k, v in KEY_SCOPES.items()
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--org", required=True, metavar="SLUG")
@@ -21,7 +23,9 @@ class Command(BaseCommand):
         parser.add_argument("--expires", type=_moment, help="a date or a time, ISO 8601")
         parser.add_argument("--name", default="", help="what it is for")
 
-    def handle(self, *args: Any, org: str, user: str, scopes: str, expires: datetime | None, name: str, **options: Any) -> None:
+    def handle(
+        self, *args: Any, org: str, user: str, scopes: str, expires: datetime | None, name: str, **options: Any
+    ) -> None:
         try:
             organization = find_organization(org)
             member = find_member(organization, user)
@@ -35,7 +39,7 @@ class Command(BaseCommand):
 def _moment(text: str) -> datetime:
     moment = parse_datetime(text) if len(text) > 10 else None
     if moment is None and (day := parse_date(text)):
-        moment = datetime(day.year, day.month, day.day)
+        moment = datetime.combine(day, time.min)
     if moment is None:
         raise ValueError(f"not a date or time: {text}")
     return moment if timezone.is_aware(moment) else timezone.make_aware(moment)

@@ -8,12 +8,18 @@ from django_tenants.management.commands.migrate_schemas import MigrateSchemasCom
 from openintern.tenancy import schemas
 
 
-class Command(MigrateSchemasCommand):
+class Command(MigrateSchemasCommand):  # type: ignore[misc]  # the library has no types
     help = "Migrate the public schema, then every organisation that lacks a migration."
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Leave anything but a plain upgrade to django-tenants."""
-        if options.get("app_label") or options.get("schema_name") or options.get("fake") or options.get("plan") or options.get("check_unapplied"):
+        if (
+            options.get("app_label")
+            or options.get("schema_name")
+            or options.get("fake")
+            or options.get("plan")
+            or options.get("check_unapplied")
+        ):
             super().handle(*args, **options)
             return
         if not options.get("tenant"):
@@ -27,7 +33,7 @@ class Command(MigrateSchemasCommand):
         for org in schemas.behind():
             try:
                 schemas.create(org)
-            except Exception as error:  # the outermost edge: reported below, with a non-zero exit
+            except Exception as error:  # noqa: BLE001  the outermost edge: reported below, with a non-zero exit
                 failed.append(org.slug)
                 self.stderr.write(f"{org.slug}: {error}")
             else:
