@@ -95,6 +95,7 @@ class Runs(APIView):
             agent_id=task["agent_id"],
             llm_config=task.get("llm_config"),
             multitask_strategy=task["multitask_strategy"],
+            attachments=[attached["upload_id"] for attached in task.get("attachments", ())],
             idempotency_key=request.headers.get("Idempotency-Key"),
             at=timezone.now(),
         )

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from runs.attachments import with_attachments
 from runs.events import EventType
 from runs.models import Event, Run
 
@@ -27,7 +28,7 @@ def opening(run: Run) -> list[Message]:
     messages: list[Message] = [{"role": "system", "content": run.config["prompt"]}]
     for text, output in _earlier_runs(run):
         messages += [{"role": "user", "content": text}, {"role": "assistant", "content": output}]
-    return [*messages, {"role": "user", "content": run.input}]
+    return [*messages, {"role": "user", "content": with_attachments(run)}]
 
 
 def _earlier_runs(run: Run) -> list[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -16,6 +17,7 @@ from openintern.tenancy import audit
 from openintern.tenancy.scope import Scope
 from openintern.text import is_storable, shorten
 from runs import idempotency, log
+from runs.attachments import attach
 from runs.ending import cancel
 from runs.events import Draft, EventType
 from runs.llm.registry import default_spec, validate_choice
@@ -29,7 +31,7 @@ _AGENT_ID = re.compile(r"[\w.:-]{1,100}")
 
 
 @transaction.atomic
-def create_run(
+def create_run(  # noqa: PLR0913  all that a task can say
     scope: Scope,
     *,
     text: str,
@@ -38,15 +40,18 @@ def create_run(
     agent_id: str = DEFAULT_AGENT,
     llm_config: dict[str, Any] | None = None,
     multitask_strategy: str = Strategy.ENQUEUE,
+    attachments: Sequence[str] = (),
     idempotency_key: str | None = None,
 ) -> Run:
     """Accept a task: the run, its ticket, the audit row and the workers' wake-up commit together.
 
-    A second call with the same `idempotency_key` returns the run of the first. Raises VALIDATION_ERROR for an empty
-    task, a bad key, or a model the operator doesn't allow; CONFLICT and IDEMPOTENCY_MISMATCH as `runs.multitask` and
-    `runs.idempotency` say.
+    `attachments` are ids of uploads. A second call with the same `idempotency_key` returns the run of the first. Raises
+    VALIDATION_ERROR for an empty task, a bad key, an upload that isn't one's own, or a model the operator doesn't allow;
+    CONFLICT and IDEMPOTENCY_MISMATCH as `runs.multitask` and `runs.idempotency` say.
     """
-    asked = idempotency.digest({"text": text, "session": session_key, "agent": agent_id, "llm": llm_config})
+    asked = idempotency.digest(
+        {"text": text, "session": session_key, "agent": agent_id, "llm": llm_config, "attachments": list(attachments)}
+    )
     if idempotency_key and (earlier := idempotency.earlier_run(scope, idempotency_key, request_digest=asked)):
         return earlier
     _check_text("input", text)
@@ -63,7 +68,7 @@ def create_run(
         project=scope.project,
         agent_id=agent_id,
         input=text,
-        config=_pin(llm_config),
+        config=_pin(llm_config) | {"attachments": attach(scope, attachments)},
         idempotency_key=idempotency_key or None,
         request_digest=asked if idempotency_key else "",
     )

@@ -7,7 +7,8 @@ from typing import Any
 from rest_framework import serializers
 
 from openintern.api import Text
-from runs.models import DEFAULT_AGENT, DEFAULT_SESSION_KEY, Effect, Run, SESSION_KEY_PATTERN, Session
+from runs.attachments import MOST
+from runs.models import DEFAULT_AGENT, DEFAULT_SESSION_KEY, SESSION_KEY_PATTERN, Effect, Run, Session
 from runs.multitask import Strategy
 from runs.settlement import LONGEST_NOTE, Outcome
 
@@ -22,6 +23,12 @@ class LlmConfig(serializers.Serializer[Any]):
     max_tokens = serializers.IntegerField(min_value=1, max_value=1_000_000, required=False)
 
 
+class Attachment(serializers.Serializer[Any]):
+    """An upload of one's own that the run is given."""
+
+    upload_id = Text(max_length=40)
+
+
 class NewRun(serializers.Serializer[Any]):
     """A task. `org_id`, `user_id` and `project_id` may be sent along; they have been looked at before this."""
 
@@ -29,6 +36,7 @@ class NewRun(serializers.Serializer[Any]):
     session_key = serializers.RegexField(f"^{SESSION_KEY_PATTERN}$", default=DEFAULT_SESSION_KEY)
     agent_id = Text(max_length=100, default=DEFAULT_AGENT)
     llm_config = LlmConfig(required=False)
+    attachments = serializers.ListField(child=Attachment(), max_length=MOST, required=False)
     multitask_strategy = serializers.ChoiceField(
         [strategy.value for strategy in Strategy], default=Strategy.ENQUEUE.value
     )

@@ -2,7 +2,7 @@
 
 from django.urls import path, register_converter
 
-from runs import api, budget_api, stream
+from runs import api, budget_api, stream, upload_api
 from runs.models import SESSION_KEY_PATTERN
 
 
@@ -20,8 +20,13 @@ class SessionKey(RunId):
     regex = SESSION_KEY_PATTERN
 
 
+class UploadId(RunId):
+    regex = r"upl_[A-Za-z0-9]{1,36}"
+
+
 register_converter(RunId, "run_id")
 register_converter(SessionKey, "session_key")
+register_converter(UploadId, "upload_id")
 
 urlpatterns = [
     path("runs", api.Runs.as_view()),
@@ -34,6 +39,8 @@ urlpatterns = [
     path("runs/<run_id:run_id>/inject", api.RunInject.as_view()),
     path("runs/<run_id:run_id>/effects", api.RunEffects.as_view()),
     path("runs/<run_id:run_id>/effects/<str:tool_call_id>/settle", api.EffectSettle.as_view()),
+    path("uploads", upload_api.Uploads.as_view()),
+    path("uploads/<upload_id:upload_id>", upload_api.OneUpload.as_view()),
     path("sessions", api.Sessions.as_view()),
     path("sessions/<session_key:session_key>/runs", api.SessionRuns.as_view()),
     path("budgets", budget_api.Budgets.as_view()),

@@ -27,6 +27,9 @@ POLICY: Final[dict[tuple[str, str], Role]] = {
     ("session", "read"): Role.VIEWER,
     ("session", "change"): Role.MEMBER,
     ("budget", "read"): Role.VIEWER,
+    ("upload", "read"): Role.VIEWER,
+    ("upload", "create"): Role.MEMBER,
+    ("upload", "delete"): Role.MEMBER,
     ("admin", "read"): Role.ADMIN,
     ("admin", "change"): Role.ADMIN,
 }

@@ -1,0 +1,66 @@
+"""What a file is, by its content: a name or a header can say anything."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Final
+
+LONGEST_NAME: Final = 200
+
+#: What models can look at.
+IMAGES: Final = frozenset({"image/png", "image/jpeg", "image/webp", "image/gif"})
+
+#: Texts by the end of their names. All others, HTML and SVG too, are plain text: nobody's browser should run them.
+_TEXTS: Final = {
+    "md": "text/markdown",
+    "markdown": "text/markdown",
+    "csv": "text/csv",
+    "json": "application/json",
+    "xml": "application/xml",
+}
+_PLAIN: Final = "text/plain"
+UNKNOWN: Final = "application/octet-stream"
+
+TEXTS: Final = frozenset({*_TEXTS.values(), _PLAIN})
+
+_MAGIC: Final = (
+    (re.compile(rb"\x89PNG\r\n\x1a\n"), "image/png"),
+    (re.compile(rb"\xff\xd8\xff"), "image/jpeg"),
+    (re.compile(rb"GIF8[79]a"), "image/gif"),
+    (re.compile(rb"RIFF....WEBP", re.DOTALL), "image/webp"),
+    (re.compile(rb"%PDF-"), "application/pdf"),
+)
+
+_UNSEEN = {"Cc", "Cs", "Zl", "Zp"}
+_REORDERING = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # makes `exe.txt` look like `txt.exe`
+
+
+def type_of(content: bytes, *, name: str, declared: str = "") -> str:
+    """Return the MIME type of `content`. Which kind of text a text is may be told by its name, or by `declared`."""
+    for magic, mime_type in _MAGIC:
+        if magic.match(content):
+            return mime_type
+    if b"\0" in content or not _is_utf8(content):
+        return UNKNOWN
+    declared = declared.partition(";")[0].strip().lower().replace("text/xml", "application/xml")
+    return _TEXTS.get(name.rpartition(".")[2].lower()) or (declared if declared in TEXTS else _PLAIN)
+
+
+def plain_name(name: str) -> str:
+    """Return the name without folders and without what can't be seen, in any script; "upload" if nothing is left."""
+    name = unicodedata.normalize("NFC", name).replace("\\", "/").rpartition("/")[2]
+    name = "".join(character for character in name if unicodedata.category(character) not in _UNSEEN)
+    name = _REORDERING.sub("", name).strip()
+    if not name.strip("."):
+        return "upload"
+    stem, dot, end = name.rpartition(".")
+    return name if len(name) <= LONGEST_NAME else (stem or name)[: LONGEST_NAME - 20] + (dot + end)[:20]
+
+
+def _is_utf8(content: bytes) -> bool:
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
