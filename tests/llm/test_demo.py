@@ -244,7 +244,7 @@ def test_a_file_that_is_not_there_is_said_to_be_missing(talk: Conversation) -> N
 def test_a_summary_is_saved(talk: Conversation) -> None:
     answer = talk.ask("Save a summary of README.md to notes/summary.md")
 
-    assert [call.name for call in talk.calls] == ["read_file", "glob_files", "read_file", "write_file"]
+    assert [call.name for call in talk.calls] == ["read_file", "glob_files", "glob_files", "write_file"]
     assert "Alcove books meeting rooms" in (talk.root / "notes/summary.md").read_text()
     assert "Done: `notes/summary.md` is written" in answer
 
@@ -289,7 +289,7 @@ def test_a_text_is_added_to_what_a_file_holds(talk: Conversation) -> None:
 def test_a_file_is_overwritten_only_after_it_was_read(talk: Conversation) -> None:
     talk.ask('Write "new" to README.md')
 
-    assert [call.name for call in talk.calls] == ["read_file", "write_file"]
+    assert [call.name for call in talk.calls] == ["glob_files", "read_file", "write_file"]
     assert (talk.root / "README.md").read_text() == "new\n"
 
 

@@ -6,7 +6,7 @@ import re
 
 from runs.llm.demo.calls import Asking, Batch, Call, Plan, Reply, Report, Toolbox, alongside
 from runs.llm.demo.plans.chores import list_files, outline, overview, summarise
-from runs.llm.demo.plans.opening import open_file, reading_of
+from runs.llm.demo.plans.opening import listed, open_file, reading_of, spelled_out
 from runs.llm.demo.plans.research import research
 from runs.llm.demo.text.quotes import fenced, quoted
 from runs.llm.demo.wishes import Ask, LastAnswer, ListFiles, Literal, Outline, Overview, Replace, Save, Summarise
@@ -20,12 +20,12 @@ def save(wish: Save, tools: Toolbox, voice: Voice, *, earlier_answer: str) -> Pl
     """Collect what is to be written, look at what the file holds now, write."""
     if not tools.offers("write_file"):
         return Report(voice.say("tool_missing", tool="write_file"))
-    # A file that exists must have been read before it may be written.
-    look = tools.call("read_file", path=wish.path)
-    say = voice.say("say_open", path=code(wish.path))
-    content, present = yield from alongside(_content(wish, tools, voice, earlier_answer), Batch(say, tuple(look)))
+    look = tools.call("glob_files", pattern=spelled_out(wish.path)) or tools.call("read_file", path=wish.path)
+    beside = Batch(voice.say("say_look", path=code(wish.path)), tuple(look))
+    content, present = yield from alongside(_content(wish, tools, voice, earlier_answer), beside)
     if not content:
         return Report(voice.say("no_answer_yet" if isinstance(wish.what, LastAnswer) else "nothing_to_save"))
+    present = yield from _read_present(wish.path, present, tools, voice)
     content = content.rstrip("\n") + "\n"
     whole = _appended(content, present) if wish.append else content
     if whole is None:
@@ -35,6 +35,14 @@ def save(wish: Save, tools: Toolbox, voice: Voice, *, earlier_answer: str) -> Pl
     if reply.error:
         return Report(voice.say("not_written", path=wish.path, error=reply.error))
     return Report(_written(wish, content, voice))
+
+
+def _read_present(path: str, found: list[Reply], tools: Toolbox, voice: Voice) -> Asking[list[Reply]]:
+    """What a file that is there holds: it must have been read before it may be written."""
+    read = tools.call("read_file", path=path)
+    if not found or path not in listed(found[0]) or not read:
+        return found
+    return (yield Batch(voice.say("say_open", path=code(path)), tuple(read)))
 
 
 def _appended(content: str, present: list[Reply]) -> str | None:

@@ -30,7 +30,7 @@ def open_file(
     if not tools.offers("read_file"):
         raise UnreadableError(voice.say("tool_missing", tool="read_file"))
     lines = {"start_line": start} | ({"end_line": end} if end else {})
-    name = re.sub(r"[*?\[\]{}]", "?", PurePosixPath(path).name)
+    name = spelled_out(PurePosixPath(path).name)
     listing = tools.call("glob_files", pattern=f"**/*{name}*")
     first, *others = yield Batch(
         voice.say("say_open", path=f"`{path}`"), (*tools.call("read_file", path=path, **lines), *listing)
@@ -46,6 +46,11 @@ def open_file(
     if reading := reading_of(again[0]):
         return reading, again[0]
     raise UnreadableError(_why(path, again[0], likely, voice))
+
+
+def spelled_out(path: str) -> str:
+    """A glob for just this path: what a glob would read as a sign stands for any one character."""
+    return re.sub(r"[*?\[\]{}!,]", "?", path)
 
 
 def _likeliest(path: str, found: list[str]) -> list[str]:

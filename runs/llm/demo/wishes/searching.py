@@ -12,6 +12,8 @@ from runs.llm.demo.wishes import (
 from runs.llm.demo.wishes.mentions import LITERAL, Sketch
 from runs.llm.demo.wishes.patterns import group, pattern
 
+LONGEST_PHRASE = 200
+
 _SEARCH = pattern(
     r"^(?:find|search|grep|look\s+up|look|locate)\b(?:\s+me)?(?:\s+(?:the\s+)?(?:files|workspace|project|code))?(?:\s+for)?(?:\s+all|\s+every)?"
     r"(?:\s+(?:the\s+)?(?:occurrences?|mentions?|uses?|usages?|references?|lines?|files?|places?)\s+"
@@ -38,8 +40,9 @@ _NOT_A_PHRASE = pattern(
 def search(drawn: Sketch) -> Wish | None:
     for rule, counting in ((_HOW_OFTEN, True), (_SEARCH, False)):
         match = rule.search(drawn.form)
-        if match and not _NOT_A_PHRASE.search(group(match)):
-            return Search(drawn.restore(group(match)), counting)
+        phrase = drawn.restore(group(match)) if match else ""
+        if match and len(phrase) <= LONGEST_PHRASE and not _NOT_A_PHRASE.search(group(match)):
+            return Search(phrase, counting)
     return None
 
 

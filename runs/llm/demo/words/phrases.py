@@ -44,6 +44,7 @@ PHRASES: dict[str, tuple[str, str]] = {
     "say_read": ("I read the closest passages: {paths}.", "我来读最相关的段落：{paths}。"),
     "say_list": ("I look at what files there are.", "我看看有哪些文件。"),
     "say_open": ("I read {path}.", "我来读 {path}。"),
+    "say_look": ("I look whether {path} is there already.", "我看看 {path} 是否已经存在。"),
     "say_write": ("I write {path}.", "我来写入 {path}。"),
     "say_edit": ("I change {path}.", "我来修改 {path}。"),
     "in": ("in {where}", "在 {where} 中"),

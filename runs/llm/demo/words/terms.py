@@ -14,6 +14,7 @@ CJK = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 LONGEST_TERM = max(map(len, GLOSSARY))
 MOST_TERMS = 16
 LONGEST_QUESTION = 4000
+LONGEST_WORD = 60
 
 _QUOTED = re.compile(r"[\"“”「『`]([^\"“”「」『』`\n]{1,80})[\"“”」』`]|(?<!\w)'([^'\n]{2,80})'(?!\w)")
 _IDENTIFIER = re.compile(
@@ -67,7 +68,7 @@ def terms_of(text: str) -> list[Term]:
             found.setdefault(phrase.lower(), exact_term(phrase))
             rest = rest.replace(match[0], " " * len(match[0]), 1)
     for match in _IDENTIFIER.finditer(rest):
-        found.setdefault(match[0].lower(), _identifier_term(match[0]))
+        found.setdefault(match[0].lower(), _identifier_term(match[0][:LONGEST_WORD]))
     for match in _WORD.finditer(_IDENTIFIER.sub(" ", rest)):
         for term in _terms_of_word(match[0]):
             found.setdefault(term.forms, term)
@@ -114,7 +115,7 @@ def _terms_of_word(word: str) -> Iterator[Term]:
         yield from _chinese_terms(word)
         return
     word = word.replace("’", "'").lower().removesuffix("'s").strip("'-")
-    if word in STOP or (len(word) < 2 and not word.isdigit()):
+    if word in STOP or (len(word) < 2 and not word.isdigit()) or len(word) > LONGEST_WORD:
         return
     weight = 0.3 if word in WEAK else 0.6 if stem(word) in _DEEDS else 1.0
     forms = "|".join([english_form(word), *_chinese_for(stem(word))])
