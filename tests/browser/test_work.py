@@ -249,6 +249,21 @@ def test_everything_but_the_live_view_works_without_javascript(
     page.get_by_role("link", name="Trace").click()
     page.get_by_role("link", name="Events").click()
 
-    expect(page.get_by_text("run.completed").last).to_be_visible()
+    expect(page.locator("details.event.run", has_text="run.completed")).to_be_visible()
     visit.context.close()
     assert visit.wrongs == []
+
+
+def test_a_refresh_under_way_does_not_undo_a_search(
+    visit: Visit, committed: Cast, start_run: StartRun, work: Work
+) -> None:
+    start_run(committed.alice, "unfinished", session_key="s_race")
+    page = visit.sign_in(committed.alice)
+    page.goto("/runs?status=pending")
+    with page.expect_request("**/runs?status=pending"):
+        page.route("**/runs?status=pending", lambda route: None)  # the refresh is on its way and gets no answer
+
+    with page.expect_event("requestfailed"):
+        page.get_by_label("Search tasks").press_sequentially("no such words")
+
+    expect(page.get_by_text("No run fits")).to_be_visible()
