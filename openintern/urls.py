@@ -4,7 +4,7 @@ from django.urls import include, path
 from django.views.i18n import set_language
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
-from openintern import health
+from openintern import health, metrics
 from openintern.sites import organization_admin, platform_admin
 from openintern.tenancy.access import access, public
 
@@ -13,6 +13,7 @@ urlpatterns = [
     path("", include("runs.page_urls")),
     path("language", public(set_language), name="set_language"),
     path("health", health.report, name="health"),
+    path("metrics", metrics.page, name="metrics"),
     path("admin/", organization_admin.urls),
     path("platform/", platform_admin.urls),
     path("api/schema/", access("profile", GET="read")(SpectacularAPIView).as_view(), name="schema"),
