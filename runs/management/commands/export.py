@@ -15,6 +15,7 @@ from runs.management.commands._asking import add_scope_arguments, run_in_sight, 
 
 
 class Command(BaseCommand):
+    requires_system_checks = []  # they load every page and its libraries
     help = "Write a run's events to a file or to standard output: the same ones that the API gives."
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -17,6 +17,7 @@ from runs.queue import worker
 
 
 class Command(BaseCommand):
+    requires_system_checks = []  # they load every page and its libraries
     help = "Give a task to an agent. Does the work itself when no worker is alive."
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -9,6 +9,7 @@ from runs.management.commands._asking import Screen, add_scope_arguments, follow
 
 
 class Command(BaseCommand):
+    requires_system_checks = []  # they load every page and its libraries
     help = "Print a run's events from its first on, live until it ends."
 
     def add_arguments(self, parser: CommandParser) -> None:

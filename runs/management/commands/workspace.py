@@ -17,6 +17,7 @@ SHOWN = 20
 
 
 class Command(BaseCommand):
+    requires_system_checks = []  # they load every page and its libraries
     help = "Show the files that agents work on, or copy files and folders in for them."
 
     def add_arguments(self, parser: CommandParser) -> None:

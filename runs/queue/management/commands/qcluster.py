@@ -14,7 +14,7 @@ from django_q.cluster import Cluster, Sentinel
 
 from openintern.lifeline import die_with_parent
 from runs.llm.registry import load_ahead
-from runs.queue import worker
+from runs.queue import life, worker
 from runs.queue.task_queue import TaskQueue
 
 
@@ -52,6 +52,10 @@ class _Sentinel(Sentinel):  # type: ignore[misc]
     def start(self) -> None:
         _leave_signals_to_main()
         super().start()
+
+    def stop(self) -> None:
+        super().stop()
+        life.end()
 
     def spawn_cluster(self) -> None:
         self.task_queue = TaskQueue()
