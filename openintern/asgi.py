@@ -8,4 +8,6 @@ os.environ.setdefault("OPENINTERN_PROCESS", "openintern-web")
 
 from django.core.asgi import get_asgi_application
 
-application = get_asgi_application()
+from openintern.body_limit import BodyLimit
+
+application = BodyLimit(get_asgi_application())

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any, NoReturn, cast
 
+from django.conf import settings
 from django.contrib.auth import get_user
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.auth.models import AnonymousUser
@@ -267,6 +268,8 @@ def _claim(request: HttpRequest, name: str) -> str:
 def _body_value(request: HttpRequest, name: str) -> Any:
     if request.method in {"GET", "HEAD"} or request.content_type != "application/json" or request.path == FILES:
         return None
+    if len(request.body) > cast(int, settings.DATA_UPLOAD_MAX_MEMORY_SIZE):  # Django asks only what the header says
+        raise RequestDataTooBig
     try:
         body = json.loads(request.body)
     except (ValueError, RecursionError):

@@ -152,7 +152,7 @@ def test_what_is_acmes_is_to_charlie_as_if_it_had_never_been(
     never = {name: _like(value) if name == "object_id" else NEVER[name] for name, value in real.items()}
     before = _contents_of_acme(acmes)
 
-    for method in METHODS:
+    for method in METHODS if endpoint.declared.resource else ("GET", "POST"):
         body = {"data": b'{"message": "hello", "title": "mine", "post": "yes"}', "content_type": "application/json"}
         seen = charlie_speaks.generic(method, endpoint.path(real), **body)
         unseen = charlie_speaks.generic(method, endpoint.path(never), **body)

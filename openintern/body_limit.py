@@ -1,0 +1,56 @@
+"""No request may send without end: Django would write all of it to the disk before it looked at it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from openintern.errors import OpenInternError
+from openintern.refusals import error_body
+
+if TYPE_CHECKING:
+    from asgiref.typing import ASGI3Application, ASGIReceiveCallable, ASGIReceiveEvent, ASGISendCallable, Scope
+
+#: Above what any view takes: an upload of 8 MiB. Views with lower limits hold to them themselves.
+LARGEST_BODY = 9 * 1024 * 1024
+
+
+class _Endless(Exception):
+    """More came than may come."""
+
+
+class BodyLimit:
+    """An ASGI application that answers 413 in place of another one as soon as a body grows too large.
+
+    Whatever `Content-Length` says: what counts is what comes.
+    """
+
+    def __init__(self, application: ASGI3Application, *, limit: int = LARGEST_BODY) -> None:
+        self.application = application
+        self.limit = limit
+
+    async def __call__(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        """Pass everything on, and count."""
+        received = 0
+
+        async def count() -> ASGIReceiveEvent:
+            nonlocal received
+            message = await receive()
+            if message["type"] == "http.request":
+                received += len(message["body"])
+                if received > self.limit:
+                    raise _Endless
+            return message
+
+        try:
+            await self.application(scope, count, send)
+        except _Endless:
+            await _refuse(send)
+
+
+async def _refuse(send: ASGISendCallable) -> None:
+    """Answer before the application has: it reads the body first of all."""
+    error = OpenInternError("TOO_LARGE", "The request's body is too large")
+    headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
+    await send({"type": "http.response.start", "status": error.status, "headers": headers, "trailers": False})
+    await send({"type": "http.response.body", "body": json.dumps(error_body(error)).encode(), "more_body": False})
