@@ -50,6 +50,10 @@ class Weights:
     def sum(self, strengths: Iterable[float]) -> float:
         return sum(worth * strength for worth, strength in zip(self.worth, strengths, strict=True))
 
+    def stands_in(self, text: str) -> bool:
+        """Whether a term that says what the question is about stands in `text`, itself and not by a relative."""
+        return any(term.is_strong and term.strength(text) == 1.0 for term in self.terms)
+
     def together(self, text: str) -> float:
         return sum(worth for pair, worth in self.pairs if pair.search(text[:LONGEST_LINE]))
 

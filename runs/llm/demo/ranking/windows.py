@@ -68,7 +68,7 @@ def _windows_by_name(files: Iterable[str], weights: Weights, kind: Kind) -> Iter
     """A file whose name is asked about is worth a look at its head, whatever stands in it."""
     for path in files:
         name = PurePosixPath(path).stem
-        strengths = [s if t.weight >= 0.5 else 0.0 for s, t in zip(weights.strengths(name), weights.terms, strict=True)]
+        strengths = [s if t.is_strong else 0.0 for s, t in zip(weights.strengths(name), weights.terms, strict=True)]
         if any(strengths) or weights.names(path):
             score = 0.9 * weights.sum(strengths) + (0.3 * weights.total if weights.names(path) else 0.0)
             covered = weights.sum(strengths) / weights.total

@@ -10,7 +10,8 @@ from runs.llm.demo.wishes import (
 )
 from runs.llm.demo.wishes.mentions import FILE, sketch
 from runs.llm.demo.wishes.patterns import group, pattern
-from runs.llm.demo.words.terms import Term, fainter, stem, strong, terms_of
+from runs.llm.demo.words.stems import stem
+from runs.llm.demo.words.terms import Term, fainter, strong, terms_of
 
 # Verbs that say no more than "where" does.
 PLACED = frozenset(

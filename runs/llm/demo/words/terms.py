@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 
-from runs.llm.demo.words.vocabulary import CHINESE_STOP, CHINESE_WEAK, DEEDS, GLOSSARY, IRREGULAR, KIN, STOP, WEAK
+from runs.llm.demo.words.stems import REMEMBERED, english_form, stem
+from runs.llm.demo.words.vocabulary import CHINESE_STOP, CHINESE_WEAK, DEEDS, GLOSSARY, KIN, STOP, WEAK
 
 CJK = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 LONGEST_TERM = max(map(len, GLOSSARY))
 MOST_TERMS = 16
 LONGEST_QUESTION = 4000
 LONGEST_WORD = 60
+STRONG = 0.5  # the least weight of a term that says what a question is about
 
 _QUOTED = re.compile(r"[\"“”「『`]([^\"“”「」『』`\n]{1,80})[\"“”」』`]|(?<!\w)'([^'\n]{2,80})'(?!\w)")
 _IDENTIFIER = re.compile(
@@ -22,6 +24,10 @@ _IDENTIFIER = re.compile(
     r"|[a-z]+[A-Z]\w+|[A-Z][a-z0-9]+[A-Z]\w*|[A-Z]{2,}\d*\b|[A-Za-z]+\d+\w*"
 )
 _WORD = re.compile(rf"[A-Za-z][A-Za-z'’-]*|[0-9]+(?:\.[0-9]+)*|[{CJK}]+")
+
+
+# What is done weighs less than what it is done to.
+_DEEDS = frozenset(map(stem, DEEDS))
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,11 @@ class Term:
     kin: str = ""
     weight: float = 1.0
     adjoins: bool = False  # stands right after the term before it
+
+    @property
+    def is_strong(self) -> bool:
+        """Whether it says what a question is about."""
+        return self.weight >= STRONG
 
     @cached_property
     def _forms(self) -> re.Pattern[str]:
@@ -96,18 +107,14 @@ def fainter(term: Term, factor: float) -> Term:
 
 def strong(terms: list[Term]) -> list[Term]:
     """The terms that say what a question is about."""
-    return [term for term in terms if term.weight >= 0.5]
+    return [term for term in terms if term.is_strong]
 
 
 def _identifier_term(name: str) -> Term:
-    if name.isupper() and name.isalpha():
-        return Term(
-            name,
-            rf"(?:\b|_){name}{'' if len(name) > 2 else 's?(?:_|' + chr(92) + 'b)'}",
-            kin=_english_kin(name.lower()),
-            weight=1.3,
-        )
-    return Term(name, re.escape(name), weight=1.5)
+    if not (name.isupper() and name.isalpha()):
+        return Term(name, re.escape(name), weight=1.5)
+    ending = r"s?(?:\b|_)" if len(name) == 2 else ""
+    return Term(name, rf"(?:\b|_){name}{ending}", kin=_english_kin(name.lower()), weight=1.3)
 
 
 def _terms_of_word(word: str) -> Iterator[Term]:
@@ -164,7 +171,7 @@ def _glossary_term(word: str) -> Term:
     return Term(word, forms, kin=kin, weight=0.3 if word in CHINESE_WEAK else 1.0)
 
 
-@cache
+@lru_cache(maxsize=REMEMBERED)
 def _english_kin(word: str) -> str:
     base = stem(word)
     families = [family for family in KIN if base in map(stem, family)]
@@ -172,71 +179,6 @@ def _english_kin(word: str) -> str:
     return "|".join(map(english_form, relatives))
 
 
-@cache
+@lru_cache(maxsize=REMEMBERED)
 def _chinese_for(base: str) -> tuple[str, ...]:
     return tuple(term for term, words in GLOSSARY.items() if base in map(stem, words))
-
-
-@cache
-def stem(word: str) -> str:
-    """A light English stem, in British spelling: what "cancelled" and "cancellation" share."""
-    word = _strip_ending(IRREGULAR.get(word, word))
-    return re.sub("(?<=.{3}[iy])z$", "s", re.sub("^(licen|defen|offen)s", r"\1c", word))
-
-
-def _strip_ending(word: str) -> str:
-    if word.endswith(("ies", "ied")) and len(word) > 4:
-        return word[:-3] + "y"
-    for suffix, least in (("ations", 5), ("ation", 5), ("ions", 6), ("ion", 6), ("ings", 4), ("ing", 3), ("ed", 3)):
-        base = word.removesuffix(suffix)
-        if base != word and len(base) >= least and re.search("[aeiouy]", base) and base[-1] != "e":
-            return _undouble(base)
-    if re.search("(?:ov|ew)als?$", word):
-        return re.sub("als?$", "", word)
-    if re.search("(?:ss|x|ch|sh)es$", word):
-        return word[:-2]
-    if word.endswith("s") and not word.endswith(("ss", "us", "is")) and len(word) > 3:
-        word = word[:-1]
-    return word[:-1] if word.endswith("e") and len(word) > 5 else _undouble(word)
-
-
-def _undouble(base: str) -> str:
-    return base[:-1] if len(base) > 4 and base[-1] == base[-2] and base[-1] in "bdglmnprt" else base
-
-
-# What is done weighs less than what it is done to.
-_DEEDS = frozenset(map(stem, DEEDS))
-
-
-@cache
-def english_form(word: str) -> str:
-    """A pattern for a word's forms: by prefix when its stem is long, by known endings when short."""
-    base = stem(word)
-    regular = _regular_form(base)
-    return "|".join([regular, *(rf"\b{other}\b" for other in _irregular(base) if not re.search(regular, other))])
-
-
-@cache
-def _irregular(base: str) -> tuple[str, ...]:
-    return tuple(word for word, of in IRREGULAR.items() if stem(of) == base and word != of)
-
-
-def _regular_form(base: str) -> str:
-    if len(base) <= 2 or base.isdigit():
-        return rf"\b{re.escape(base)}\b"
-    if base.endswith("y") and len(base) > 3:
-        return rf"(?:\b|_){_either_spelling(base[:-1])}(?:y|i)\w*"
-    if len(base) >= 5:
-        edge = "" if len(base) >= 7 else r"(?:\b|_)"
-        return rf"{edge}{_either_spelling(base)}\w*"
-    root = base.removesuffix("e")
-    doubled = f"{root[-1]}?" if re.search("[^aeiou][aeiou][bdglmnprt]$", root) else ""
-    return rf"(?:\b|_){_either_spelling(root)}{doubled}(?:e?[dr]?s?|ings?|ly|al)(?:\b|_)"
-
-
-def _either_spelling(base: str) -> str:
-    """British and American: organis/organiz, licenc/licens, colour/color."""
-    escaped = re.escape(base)
-    escaped = re.sub(r"(?<=.{4}[iy])[sz]$", "[sz]", escaped) if re.search(r".{3}[iy][sz]$", base) else escaped
-    escaped = re.sub(r"^(licen|defen|offen)[cs](e?)", r"\1[cs]\2", escaped)
-    return re.sub(r"(?<=[lvb]o)u?r$", "u?r", escaped)
