@@ -16,14 +16,14 @@ from django_htmx.http import trigger_client_event
 
 from openintern.ids import new_id
 from openintern.pages import render_frame, scope_of, way_back
-from openintern.paging import newest_first, whole_number
+from openintern.paging import Page, newest_first, whole_number
 from openintern.tenancy.access import access
 from openintern.tenancy.policy import allows
 from openintern.tenancy.scope import Scope
 from runs import lifecycle, sessions, settlement
 from runs.events import EventType
 from runs.listing import runs_matching
-from runs.models import Run
+from runs.models import Run, Session
 from runs.pages import trace as traces
 from runs.pages.counts import unfinished_by_status
 from runs.pages.doubts import calls_in_doubt
@@ -42,22 +42,14 @@ def chat(request: HttpRequest, session_key: str = "") -> HttpResponse:
         return _give_task(request, session_key or new_id("s"))
     scope = scope_of(request)
     session = sessions.find_session(scope, session_key) if session_key else None
-    page = (
-        newest_first(
-            session.runs.filter(in_conversation=True).select_related("session", "user"),
-            cursor=request.GET.get("before"),
-            limit=TURNS,
-        )
-        if session
-        else None
-    )
-    turns = turns_of(page.rows[::-1], may_act=_may_act(scope)) if page else []
+    page = _latest_runs(session, before=request.GET.get("before"))
+    turns = turns_of(page.rows[::-1], may_act=_may_act(scope))
     context = {
         "session": session,
         "session_key": session_key or new_id("s"),
         "sessions": sessions.recent_sessions(scope),
         "turns": turns,
-        "earlier_cursor": page.next_cursor if page else None,
+        "earlier_cursor": page.next_cursor,
         "is_busy": any(turn.is_live for turn in turns),
         "welcome": None if turns else welcome(scope),
         "may_act": _may_act(scope),
@@ -152,6 +144,14 @@ def trace(request: HttpRequest, run_id: str) -> HttpResponse:
     if not shows_events and context["timeline"].goes_on_after:
         context["later_url"] = _address("trace", run.pk, cursor=context["timeline"].goes_on_after)
     return render_frame(request, page="runs/trace.html", fragment="runs/_trace.html", context=context)
+
+
+def _latest_runs(session: Session | None, *, before: str | None) -> Page:
+    """The runs that make up a conversation, newest first: neither those rolled back nor those that runs delegated to."""
+    if session is None:
+        return Page([], None)
+    runs = session.runs.filter(in_conversation=True, parent=None).select_related("session", "user")
+    return newest_first(runs, cursor=before, limit=TURNS)
 
 
 def _give_task(request: HttpRequest, session_key: str) -> HttpResponse:
