@@ -104,7 +104,7 @@ def _look(one: Planned, context: ToolContext, recovered: Recovered) -> None:
 
 def is_unsure(one: Planned) -> bool:
     """Whether a call of this kind must never be repeated by itself."""
-    return one.tool.recovery == Effect.Recovery.UNSURE
+    return one.tool.recovery == "unsure"
 
 
 def args_hash(arguments: dict[str, Any] | None) -> str:

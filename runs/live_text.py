@@ -68,7 +68,7 @@ class LiveWriter:
                     "step": self._run.step,
                     "text": redact_text(storable(self._text)),
                     "channel": log.CHANNEL,
-                    "note": f"{connection.schema_name}:{self._run.pk}",
+                    "note": f"{connection.schema_name}:{self._run.pk}",  # type: ignore[attr-defined]
                 },
             )
         self._is_behind = False

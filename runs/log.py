@@ -60,7 +60,7 @@ def append(run: Run, *drafts: Draft, fence: models.Q | None = None, **changes: A
 def notify(channel: str, run_id: str) -> None:
     """Send "<schema>:<run id>" when the current transaction commits (at once where there is none)."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_notify(%s, %s)", [channel, f"{connection.schema_name}:{run_id}"])
+        cursor.execute("SELECT pg_notify(%s, %s)", [channel, f"{connection.schema_name}:{run_id}"])  # type: ignore[attr-defined]
 
 
 def _advance(run: Run, *, count: int, fence: models.Q | None, changes: dict[str, Any]) -> int:

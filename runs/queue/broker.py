@@ -32,7 +32,7 @@ _BELL = "runs.queue.worker.work_off"
 Package = tuple[int | None, str]
 
 
-class ListeningBroker(ORM):
+class ListeningBroker(ORM):  # type: ignore[misc]
     """One per process of a cluster; only the pusher's ever listens."""
 
     _own: psycopg.Connection[Any] | None = None
@@ -85,7 +85,7 @@ class ListeningBroker(ORM):
 
 
 def _workers() -> int:
-    return int(settings.Q_CLUSTER["workers"])
+    return int(str(settings.Q_CLUSTER["workers"]))
 
 
 def _bell() -> Package:

@@ -25,7 +25,7 @@ logger = structlog.get_logger(__name__)
 BEAT_SECONDS = 3.0
 _LISTEN_SECONDS = 0.5  # how long to listen before looking at the clock
 #: How long a run may go on after its worker was asked to end, before it is cut off and handed back.
-GRACE_SECONDS = 25.0
+GRACE_SECONDS = 20.0
 
 
 @dataclass

@@ -90,4 +90,4 @@ def _of(run: Run) -> QuerySet[Ticket]:
 
 
 def _org() -> Organization:
-    return cast(Organization, connection.tenant)
+    return cast("Organization", connection.tenant)  # type: ignore[attr-defined]
