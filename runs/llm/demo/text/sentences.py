@@ -11,7 +11,7 @@ from runs.llm.demo.words.terms import CJK
 _STOP = re.compile(rf"(?P<stop>[.!?][\"')\]*_`]*)\s+(?=[\"'(\[*_`]*[A-Z0-9`{CJK}])|(?P<chinese>[。！？；][”」』）*]*)")
 _LEAD_IN = re.compile(r"^(?:\W|\d+\.)*\*\*[^*]{1,60}[.:。：]\*\*$|^\W*\d{1,3}\.$")
 _QUESTION = re.compile(r"\w[?？]$")
-_ABBREVIATION = re.compile(r"(?:\b(?:e\.g|i\.e|etc|vs|cf|No|Dr|Mr|Ms|St|approx)|(?<!\w)[A-Z0-9]{1,2})\.$")
+_ABBREVIATION = re.compile(r"(?:\b(?:e\.g|i\.e|etc|vs|cf|Dr|Mr|Ms|St|approx)|(?<!\w)[A-Z0-9]{1,2})\.$")
 
 
 def split_sentences(lines: tuple[str, ...], start: int) -> list[tuple[int, str]]:

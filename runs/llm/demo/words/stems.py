@@ -34,7 +34,9 @@ def _strip_ending(word: str) -> str:
 
 
 def _undouble(base: str) -> str:
-    return base[:-1] if len(base) > 4 and base[-1] == base[-2] and base[-1] in "bdglmnprt" else base
+    """ "runn" to "run" and "cancell" to "cancel"; "kill" stays."""
+    doubled = base[-2:-1] == base[-1:] and base[-1:] in ("bdglmnprt" if len(base) > 4 else "bdgmnprt")
+    return base[:-1] if doubled and len(base) > 3 else base
 
 
 @lru_cache(maxsize=REMEMBERED)
