@@ -159,6 +159,8 @@ class Run(models.Model):
                 condition=models.Q(status__in=["pending", "running", "waiting"]),
                 name="runs_run_unfinished",
             ),
+            # what ended within the last hour (metrics), and what is old enough to go (retention)
+            models.Index(fields=["ended_at"], condition=models.Q(ended_at__isnull=False), name="runs_run_ended"),
         ]
         constraints = [
             models.UniqueConstraint(fields=["user", "idempotency_key"], name="runs_run_idempotency"),

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractUser
 from django.contrib.postgres.fields import ArrayField
-from django.core.validators import RegexValidator
+from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models.functions import Lower, Now
 from django.utils.translation import gettext_lazy as _
@@ -62,6 +62,13 @@ class Organization(TenantMixin):  # type: ignore[misc]  # the library has no typ
         _("active"), default=True, help_text=_("A suspended organisation answers nobody and starts no runs.")
     )
     max_concurrent_runs = models.PositiveIntegerField(_("runs at once"), default=10)
+    retention_days = models.PositiveIntegerField(
+        _("days to keep runs"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text=_("Runs that ended longer ago are removed with their events, once a day. Empty: they are kept for ever."),
+    )
     migrated_to = models.CharField(max_length=64, default="", editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 

@@ -84,7 +84,9 @@ def look(context: ToolContext) -> dict[str, Any]:
     return {"seen": "a tree"}
 
 
-def test_without_a_budget_nothing_is_reserved_but_what_was_spent_is_booked(alice: Person, start_run: Start, work: Work) -> None:
+def test_without_a_budget_nothing_is_reserved_but_what_was_spent_is_booked(
+    alice: Person, start_run: Start, work: Work
+) -> None:
     run = start_run(alice)
 
     work()
@@ -118,7 +120,12 @@ def test_a_run_over_budget_fails_and_says_which(alice: Person, start_run: Start,
     assert ended.status == "failed"
     assert ended.error["code"] == "BUDGET_EXCEEDED"
     assert "monthly budget of the organisation has 0 of 100 tokens" in ended.error["message"]
-    assert ended.error["details"]["budget"] == {"kind": "organization", "project_id": None, "user_id": None, "period": "month"}
+    assert ended.error["details"]["budget"] == {
+        "kind": "organization",
+        "project_id": None,
+        "user_id": None,
+        "period": "month",
+    }
     assert not of_type(events_of(alice, run), "llm.called")
     assert rows_of(alice, run) == []
 
@@ -136,10 +143,10 @@ def test_what_was_spent_before_counts(alice: Person, start_run: Start, work: Wor
 
 
 @pytest.mark.parametrize("kind", ["project", "user"])
-def test_a_budget_binds_only_whom_it_names(
-    alice: Person, bob: Person, start_run: Start, work: Work, kind: str
-) -> None:
-    project = Project.objects.filter(organization=alice.org, slug="thrift").first() or people.create_project("thrift", org=alice.org)
+def test_a_budget_binds_only_whom_it_names(alice: Person, bob: Person, start_run: Start, work: Work, kind: str) -> None:
+    project = Project.objects.filter(organization=alice.org, slug="thrift").first() or people.create_project(
+        "thrift", org=alice.org
+    )
     allow(alice, kind=kind, limit_tokens=1, **{kind: project if kind == "project" else bob.user})
     hers, his = start_run(alice), start_run(bob)
     with org_scope(bob.org):
@@ -151,7 +158,9 @@ def test_a_budget_binds_only_whom_it_names(
     assert reload(bob, his).error["details"]["budget"]["kind"] == kind
 
 
-def test_concurrent_reservations_never_pass_the_limit(alice: Person, start_run: Start, costs: Callable[..., None]) -> None:
+def test_concurrent_reservations_never_pass_the_limit(
+    alice: Person, start_run: Start, costs: Callable[..., None]
+) -> None:
     costs("0.30")
     budget = allow(alice, limit_usd=Decimal("2.00"))
     runs = [running(alice, start_run) for _ in range(12)]
@@ -294,25 +303,33 @@ def test_an_estimate_is_more_than_the_text_and_the_longest_answer() -> None:
     unknown = estimates.estimate(Request(ModelSpec("openai", "nobody-sells-this"), [], []))
 
     assert 900 + 500 < known.tokens < 2 * 900 + 500
-    assert known.cost == pytest.approx(Decimal(known.tokens - 500) * Decimal("0.00000015") + Decimal("0.0003"), rel=Decimal("1e-6"))
+    assert known.cost == pytest.approx(
+        Decimal(known.tokens - 500) * Decimal("0.00000015") + Decimal("0.0003"), rel=Decimal("1e-6")
+    )
     assert unknown.cost is None
 
 
 def test_an_image_is_not_counted_by_its_bytes() -> None:
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 1_000_000}}
 
-    counted = estimates.estimate(Request(ModelSpec("mock", "mock", max_tokens=0), [{"role": "user", "content": [image]}], []))
+    counted = estimates.estimate(
+        Request(ModelSpec("mock", "mock", max_tokens=0), [{"role": "user", "content": [image]}], [])
+    )
 
     assert counted.tokens < 2 * estimates.IMAGE_TOKENS
 
 
-def test_the_api_tells_balances_to_those_they_bind(alice: Person, bob: Person, committed: Cast, start_run: Start, work: Work) -> None:
+def test_the_api_tells_balances_to_those_they_bind(
+    alice: Person, bob: Person, committed: Cast, start_run: Start, work: Work
+) -> None:
     allow(alice, limit_usd=Decimal(5), limit_tokens=100_000)
     allow(alice, kind="user", user=bob.user, period="day", limit_tokens=100_000)
     start_run(alice)
     work()
 
-    hers, his, victors = (person.with_key().get("/api/budgets").json()["budgets"] for person in (alice, bob, committed.victor))
+    hers, his, victors = (
+        person.with_key().get("/api/budgets").json()["budgets"] for person in (alice, bob, committed.victor)
+    )
 
     assert [row["kind"] for row in hers] == [row["kind"] for row in his] == ["organization", "user"]
     assert [row["kind"] for row in victors] == ["organization"]
@@ -320,7 +337,9 @@ def test_the_api_tells_balances_to_those_they_bind(alice: Person, bob: Person, c
     assert (hers[1]["user_id"], hers[1]["spent_tokens"]) == ("bob", 0)
 
 
-def test_charlie_sees_no_budget_of_acme_and_none_binds_him(alice: Person, charlie: Person, start_run: Start, work: Work) -> None:
+def test_charlie_sees_no_budget_of_acme_and_none_binds_him(
+    alice: Person, charlie: Person, start_run: Start, work: Work
+) -> None:
     budget = allow(alice, limit_tokens=0)
     run = start_run(charlie)
     work()
@@ -332,7 +351,14 @@ def test_charlie_sees_no_budget_of_acme_and_none_binds_him(alice: Person, charli
 
 def test_an_admin_sets_and_lifts_a_budget_and_the_audit_has_it(alice: Person, bob: Person) -> None:
     client = alice.signed_in()
-    form = {"kind": "user", "user": bob.user.pk, "project": "", "period": "month", "limit_usd": "12.5", "limit_tokens": ""}
+    form = {
+        "kind": "user",
+        "user": bob.user.pk,
+        "project": "",
+        "period": "month",
+        "limit_usd": "12.5",
+        "limit_tokens": "",
+    }
 
     added = client.post("/admin/runs/budget/add/", form)
     again = client.post("/admin/runs/budget/add/", form)
@@ -345,12 +371,22 @@ def test_an_admin_sets_and_lifts_a_budget_and_the_audit_has_it(alice: Person, bo
     assert (added.status_code, again.status_code, ownerless.status_code, removed.status_code) == (302, 200, 200, 302)
     assert "12.5" in listed
     actions = AuditEntry.objects.filter(organization=alice.org, action__startswith="budget.").order_by("pk")
-    assert [(entry.action, entry.details["limit_usd"]) for entry in actions][-2:] == [("budget.set", "12.5"), ("budget.remove", "12.500000")]
+    assert [(entry.action, entry.details["limit_usd"]) for entry in actions][-2:] == [
+        ("budget.set", "12.5"),
+        ("budget.remove", "12.500000"),
+    ]
     assert bob.signed_in().get("/admin/runs/budget/").status_code == 403
 
 
 def test_nobody_of_another_organisation_can_be_given_a_budget(alice: Person, charlie: Person) -> None:
-    form = {"kind": "user", "user": charlie.user.pk, "project": "", "period": "month", "limit_usd": "1", "limit_tokens": ""}
+    form = {
+        "kind": "user",
+        "user": charlie.user.pk,
+        "project": "",
+        "period": "month",
+        "limit_usd": "1",
+        "limit_tokens": "",
+    }
 
     answer = alice.signed_in().post("/admin/runs/budget/add/", form)
 
