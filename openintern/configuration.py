@@ -81,12 +81,16 @@ class Server:
 
 @dataclass(frozen=True)
 class Agent:
-    """Bounds of a run (`max_cost_per_run` in USD, None for no bound), the place of its files, and runs at once by model."""
+    """Bounds of a run, the place of its files, and runs at once by model.
+
+    `max_cost_per_run` is in USD, None for no bound; `context_tokens` is the most that a model is shown at once.
+    """
 
     max_steps: int = 10
     timeout_ms: int = 300_000
     work_dir: Path = Path("data/workspaces")
     max_tokens_per_run: int = 200_000
+    context_tokens: int = 128_000
     max_cost_per_run: Decimal | None = None
     model_limits: Mapping[str, int] = field(default_factory=dict)
 
@@ -214,6 +218,7 @@ def _agent(sources: _Sources, *, base_dir: Path) -> Agent:
         timeout_ms=sources.get("agent.timeout", "AGENT_TIMEOUT_MS", _count, Agent.timeout_ms),
         work_dir=_directory(sources, "agent.workDir", "WORK_DIR", base_dir / "workspaces"),
         max_tokens_per_run=sources.get("agent.maxTokensPerRun", "MAX_TOKENS_PER_RUN", _count, Agent.max_tokens_per_run),
+        context_tokens=sources.get("agent.contextTokens", "AGENT_CONTEXT_TOKENS", _count, Agent.context_tokens),
         max_cost_per_run=sources.get("agent.maxCostPerRun", "MAX_COST_PER_RUN", _amount, None),
         model_limits=sources.get("agent.modelLimits", "MODEL_LIMITS", _limits, {}),
     )

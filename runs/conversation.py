@@ -2,13 +2,15 @@
 
 Events that say something to the model:
 `llm.called` – an assistant turn with its tool calls; `tool.result` – the reply to one of them;
-`user.injected` – a turn of the user's, which goes before the first answer that knew of it.
+`user.injected` – a turn of the user's, which goes before the first answer that knew of it;
+`run.compacted` – a summary, in the place of all that was said before a certain point.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from runs.attachments import with_attachments
@@ -19,19 +21,49 @@ Message = dict[str, Any]
 
 SPEAKING = (EventType.LLM_CALLED, EventType.TOOL_RESULT, EventType.USER_INJECTED)
 #: What an attempt has to know of the log: what was said, and what was found of it.
-REMEMBERED = (*SPEAKING, EventType.RUN_WARNING)
+REMEMBERED = (*SPEAKING, EventType.RUN_WARNING, EventType.RUN_COMPACTED)
 REMEMBERED_RUNS = 20
 
 
-def opening(run: Run) -> list[Message]:
-    """Return what comes before the run's own events: the prompt, the session so far, the task."""
+@dataclass(frozen=True)
+class Compaction:
+    """What stands for older turns: all that was said up to `upto_seq`, and the session before the task, is `summary` now.
+
+    Outputs of tools that came before the compaction itself, `seq`, are cut at `output_chars`.
+    """
+
+    seq: int
+    upto_seq: int
+    summary: str
+    output_chars: int
+
+    @classmethod
+    def latest(cls, events: Iterable[Event]) -> Compaction | None:
+        """Return the last one among `events`: it stands for those before it too."""
+        compacted = [event for event in events if event.type == EventType.RUN_COMPACTED]
+        if not compacted:
+            return None
+        payload = compacted[-1].payload
+        return cls(compacted[-1].seq, payload["upto_seq"], payload["summary"], payload["output_chars"])
+
+    def payload(self) -> dict[str, Any]:
+        """Return what the event has to keep. Its own number it gets when it is written."""
+        return {name: value for name, value in asdict(self).items() if name != "seq"}
+
+
+def opening(run: Run, *, compaction: Compaction | None = None) -> list[Message]:
+    """Return what comes before the run's own events: the prompt, the session so far, the task.
+
+    This order never changes. After a compaction, a summary behind the task takes the place of the session so far.
+    """
     messages: list[Message] = [{"role": "system", "content": run.config["prompt"]}]
-    for text, output in _earlier_runs(run):
+    for text, output in earlier_runs(run) if compaction is None else []:
         messages += [{"role": "user", "content": text}, {"role": "assistant", "content": output}]
-    return [*messages, {"role": "user", "content": with_attachments(run)}]
+    summary = [{"role": "user", "content": compaction.summary}] if compaction else []
+    return [*messages, {"role": "user", "content": with_attachments(run)}, *summary]
 
 
-def _earlier_runs(run: Run) -> list[tuple[str, str]]:
+def earlier_runs(run: Run) -> list[tuple[str, str]]:
     """The latest top-level runs of the session that said something and weren't rolled back, oldest first.
 
     Those are the completed ones, and those that were interrupted in the middle of what they said.
@@ -43,14 +75,17 @@ def _earlier_runs(run: Run) -> list[tuple[str, str]]:
     return [(text, output or "") for text, output in reversed(latest)]
 
 
-def fold(messages: list[Message], events: Iterable[Event]) -> list[Message]:
+def fold(messages: list[Message], events: Iterable[Event], *, compaction: Compaction | None = None) -> list[Message]:
     """Return `messages` followed by what `events` add. A call's replies stand directly behind it.
 
     What somebody said while the model was answering comes behind that answer and its replies: it is news still.
+    Events that `compaction` stands for add nothing.
     """
     folded = list(messages)
     unheard: list[Event] = []
     for event in events:
+        if compaction and event.seq <= compaction.upto_seq:
+            continue
         match event.type:
             case EventType.LLM_CALLED:
                 heard_seq = event.payload["heardSeq"]
@@ -58,7 +93,8 @@ def fold(messages: list[Message], events: Iterable[Event]) -> list[Message]:
                 unheard = [said for said in unheard if said.seq > heard_seq]
                 folded.append(_assistant_turn(event.payload))
             case EventType.TOOL_RESULT:
-                folded.append(_tool_reply(event.payload))
+                limit = compaction.output_chars if compaction and event.seq < compaction.seq else None
+                folded.append(_tool_reply(event.payload, limit=limit))
             case EventType.USER_INJECTED:
                 unheard.append(event)
     return folded + [_user_turn(said.payload) for said in unheard]
@@ -78,9 +114,11 @@ def _assistant_turn(payload: dict[str, Any]) -> Message:
     return turn
 
 
-def _tool_reply(payload: dict[str, Any]) -> Message:
+def _tool_reply(payload: dict[str, Any], *, limit: int | None) -> Message:
     if payload["isError"]:
         content = f"Error: {payload['error']['message']}"
     else:
         content = json.dumps(payload["result"], ensure_ascii=False)
+    if limit is not None and len(content) > limit:
+        content = f"{content[:limit]}\n[cut: {len(content) - limit} more characters; ask again if they are needed]"
     return {"role": "tool", "tool_call_id": payload["tool_call_id"], "content": content}

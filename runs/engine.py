@@ -24,7 +24,7 @@ from django.utils import timezone
 from openintern.tenancy.models import Membership, Organization
 from openintern.tenancy.roles import Role
 from openintern.tenancy.scope import Scope
-from runs import batch, budgets, doom_loop, effects, limits, model_call, plan
+from runs import batch, budgets, compaction, doom_loop, effects, limits, plan
 from runs.batch import Planned, Result
 from runs.budgets import OverBudget
 from runs.events import Draft, EventType
@@ -178,7 +178,7 @@ def _next(work: Work) -> Outcome:
     if over := limits.before_model_call(work):
         return over
     try:
-        answer = model_call.ask_model(work)
+        answer = compaction.ask(work)
     except ModelError as error:
         return Fail(error.code, error.message)
     except OverBudget as error:
@@ -244,7 +244,7 @@ def _record_answer(
     """Transaction 1: the answer is stored, and every effect claimed, before anything acts on it."""
     run = work.run
     drafts = [
-        plan.llm_called(run, answer, duration_ms=work.answered_in_ms, heard_seq=work.heard_seq),
+        _llm_called(work, answer),
         *warnings,
         plan.batch_started(run, answer.tool_calls, planned),
         *plan.call_drafts(answer.tool_calls, planned, refused),
@@ -288,7 +288,7 @@ def _finish_step(work: Work, answer: Answer, results: list[Result]) -> None:
 def _finish(work: Work, answer: Answer) -> bool:
     """Store the final answer and end the run; unless somebody spoke meanwhile: then go on, and return False."""
     run = work.run
-    called = plan.llm_called(run, answer, duration_ms=work.answered_in_ms, heard_seq=work.heard_seq)
+    called = _llm_called(work, answer)
     with transaction.atomic():
         if work.has_news():
             drafts = [called, _step_completed(work, "continue"), *_next_step(run)]
@@ -304,6 +304,16 @@ def _finish(work: Work, answer: Answer) -> bool:
         if run.is_final:
             tickets.close(run)
     return run.is_final
+
+
+def _llm_called(work: Work, answer: Answer) -> Draft:
+    return plan.llm_called(
+        work.run,
+        answer,
+        duration_ms=work.answered_in_ms,
+        heard_seq=work.heard_seq,
+        estimated_tokens=work.estimated_tokens,
+    )
 
 
 def _step_completed(work: Work, result_type: str) -> Draft:

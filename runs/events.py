@@ -14,6 +14,7 @@ class EventType(StrEnum):
     RUN_RESUMED = "run.resumed"
     RUN_WAITING = "run.waiting"
     RUN_WARNING = "run.warning"
+    RUN_COMPACTED = "run.compacted"
     RUN_COMPLETED = "run.completed"
     RUN_FAILED = "run.failed"
     RUN_CANCELLED = "run.cancelled"

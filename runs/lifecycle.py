@@ -20,6 +20,7 @@ from runs import idempotency, log
 from runs.attachments import attach
 from runs.ending import cancel
 from runs.events import Draft, EventType
+from runs.llm.context import window_of
 from runs.llm.registry import default_spec, validate_choice
 from runs.models import DEFAULT_AGENT, DEFAULT_SESSION_KEY, SESSION_KEY_PATTERN, Run, Session
 from runs.multitask import Strategy, make_room
@@ -189,5 +190,6 @@ def _pin(llm_config: dict[str, Any] | None) -> dict[str, Any]:
         "max_steps": agent.max_steps,
         "timeout_ms": agent.timeout_ms,
         "max_tokens": agent.max_tokens_per_run,
+        "context_tokens": window_of(spec.model, at_most=agent.context_tokens),
         "max_cost": str(agent.max_cost_per_run) if agent.max_cost_per_run is not None else None,
     }

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from dataclasses import replace
+from typing import Any
 
 from django.utils import timezone
 
 from openintern.redaction import redact, redact_text
 from runs import budgets
 from runs.events import Draft, EventType
+from runs.llm import context
 from runs.llm.ask import ask
 from runs.llm.types import Answer, ModelSpec, Request, Retry, ToolCall
 from runs.tools.registry import tools
@@ -22,17 +25,31 @@ def ask_model(work: Work) -> Answer:
 
     Raises OverBudget before anything is bought, ModelError when the provider can't or won't, Stopped when the run is over.
     """
-    registered = tools()
-    request = Request(
-        spec=ModelSpec(**work.run.config["model"]),
-        messages=work.conversation(),
-        tools=[registered[name].definition() for name in work.run.config["tools"] if name in registered],
-    )
+    request = Request(spec=ModelSpec(**work.run.config["model"]), messages=work.conversation(), tools=definitions(work))
+    work.estimated_tokens = context.estimate(request.messages, request.tools)
     work.held = budgets.reserve(work.run, request, at=timezone.now())
     begun = time.monotonic()
     answer = ask(request, stop=work.stop, on_text=work.live.add, on_silence=work.live.catch_up, on_retry=lambda retry: _retried(work, retry))
     work.answered_in_ms = round((time.monotonic() - begun) * 1000)
-    return _without_secrets(answer)
+    return _without_secrets(_with_new_ids(answer, work))
+
+
+def definitions(work: Work) -> list[dict[str, Any]]:
+    """Return how the model is told of the tools it is offered: the same in every step, so that it can be cached."""
+    registered = tools()
+    return [registered[name].definition() for name in work.run.config["tools"] if name in registered]
+
+
+def _with_new_ids(answer: Answer, work: Work) -> Answer:
+    """Rename calls whose id an earlier call of the run had: a model that is shown a summary of that one may use it again."""
+    seed = f"{work.run.pk}:{work.run.step}"
+    calls = [
+        replace(call, id="call_" + hashlib.sha256(f"{seed}:{place}".encode()).hexdigest()[:24])
+        if call.id in work.call_ids
+        else call
+        for place, call in enumerate(answer.tool_calls)
+    ]
+    return replace(answer, tool_calls=tuple(calls))
 
 
 def _without_secrets(answer: Answer) -> Answer:

@@ -50,10 +50,11 @@ def _judge(call: ToolCall, offered: Sequence[str]) -> Planned | Result:
     return Planned(call, tool, decision.rule)
 
 
-def llm_called(run: Run, answer: Answer, *, duration_ms: int, heard_seq: int) -> Draft:
+def llm_called(run: Run, answer: Answer, *, duration_ms: int, heard_seq: int, estimated_tokens: int) -> Draft:
     """The event that stores an answer whole: what a resumed run acts on instead of asking again.
 
     `heard_seq` is the last event that the model knew of: what was said later, it has yet to answer.
+    `estimated_tokens` is what we took the prompt for; with the provider's count it makes later estimates better.
     """
     usage = answer.usage
     payload: dict[str, Any] = {
@@ -69,6 +70,7 @@ def llm_called(run: Run, answer: Answer, *, duration_ms: int, heard_seq: int) ->
         "truncated": answer.truncated,
         "text": answer.text,
         "heardSeq": heard_seq,
+        "estimatedTokens": estimated_tokens,
     }
     if answer.tool_calls:
         payload["toolCalls"] = [

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from django.db import transaction
+
 from openintern.tenancy.scope import Scope
 from runs import conversation, log
 from runs.batch import Planned
@@ -15,6 +17,7 @@ from runs.budgets import Reservation
 from runs.doom_loop import Track
 from runs.events import Draft, EventType
 from runs.live_text import LiveWriter
+from runs.llm import context
 from runs.models import Checkpoint, Event, Run
 from runs.stop import Stop
 from runs.tools.registry import ToolContext
@@ -32,12 +35,17 @@ class Work:
     messages: list[conversation.Message] = field(default_factory=list)  # up to the last checkpoint
     step_events: list[Event] = field(default_factory=list)  # what was said since
     seen: dict[str, str] = field(default_factory=dict)  # path -> digest of what the run last read or wrote
+    call_ids: set[str] = field(default_factory=set)  # of all tool calls so far
+    warned: set[str] = field(default_factory=set)  # codes of the warnings so far
+    correction: float = 1.0  # what the model's provider counts, for each token that we estimate
+    compaction: conversation.Compaction | None = None  # the latest
     track: Track = field(default_factory=Track)  # up to the last checkpoint
     known_seq: int = 0
     begun: float = field(default_factory=time.monotonic)
     step_begun: float = field(default_factory=time.monotonic)
     heard_seq: int = 0  # what the model knew when it was last asked
     answered_in_ms: int = 0
+    estimated_tokens: int = 0  # of what the model was last sent
     held: Reservation | None = None  # what is reserved for the model call that is under way
 
     def __post_init__(self) -> None:
@@ -63,16 +71,26 @@ class Work:
 
     def load(self) -> None:
         """Fold the log up to the last checkpoint, and keep what the current step has said apart."""
-        self.messages = conversation.opening(self.run)
         self.known_seq = self.run.last_seq
-        if self.run.last_seq == 0:
-            return
-        spoken = list(Event.objects.filter(run=self.run, type__in=conversation.REMEMBERED).order_by("seq"))
-        checkpoint = Checkpoint.objects.filter(run=self.run).order_by("-step").first()
+        spoken = self._spoken(upto=self.known_seq, types=conversation.REMEMBERED) if self.known_seq else []
+        checkpoint = Checkpoint.objects.filter(run=self.run).order_by("-step").first() if spoken else None
         finished = checkpoint.seq if checkpoint else 0
+        self.compaction = conversation.Compaction.latest(spoken)
+        self.messages = conversation.opening(self.run, compaction=self.compaction)
+        self.track = Track()
         self._close_step([event for event in spoken if event.seq <= finished])
         self.step_events = [event for event in spoken if event.seq > finished]
-        self._note_seen(self.step_events)
+        self._note(self.step_events)
+
+    def said_so_far(self) -> list[Event]:
+        """Return all that was said in the run, also what the model isn't shown any more."""
+        return self._spoken(upto=self.known_seq, types=conversation.SPEAKING)
+
+    def compact(self, draft: Draft) -> None:
+        """Write that older turns are summed up, and fold the log anew, as any other worker would."""
+        with transaction.atomic():
+            self.record(draft)
+            self.load()
 
     def record(self, *drafts: Draft, **changes: Any) -> list[Event]:
         """Append to the log, and hear what somebody else appended in the meantime."""
@@ -81,7 +99,7 @@ class Work:
             self.step_events += self._said_by_others(upto=appended.previous_seq)
         self.known_seq = self.run.last_seq
         self.step_events += [event for event in appended.events if event.type in conversation.REMEMBERED]
-        self._note_seen(appended.events)
+        self._note(appended.events)
         return appended.events
 
     def has_news(self) -> bool:
@@ -102,7 +120,7 @@ class Work:
     def conversation(self) -> list[conversation.Message]:
         """Return what the model is to hear now, and remember up to where that goes."""
         self.heard_seq = self.known_seq
-        return conversation.fold(self.messages, self.step_events)
+        return conversation.fold(self.messages, self.step_events, compaction=self.compaction)
 
     def answer_event(self) -> Event | None:
         """Return the recorded answer of the current step, if it has been bought already."""
@@ -117,13 +135,29 @@ class Work:
         return round((time.monotonic() - self.step_begun) * 1000)
 
     def _close_step(self, events: list[Event]) -> None:
-        self.messages = conversation.fold(self.messages, events)
+        self.messages = conversation.fold(self.messages, events, compaction=self.compaction)
         self.track.follow(events)
-        self._note_seen(events)
+        self._note(events)
 
     def _said_by_others(self, *, upto: int) -> list[Event]:
-        rows = Event.objects.filter(run=self.run, seq__gt=self.known_seq, seq__lte=upto, type__in=conversation.SPEAKING)
+        return self._spoken(after=self.known_seq, upto=upto, types=conversation.SPEAKING)
+
+    def _spoken(self, *, after: int = 0, upto: int, types: Iterable[EventType]) -> list[Event]:
+        rows = Event.objects.filter(run=self.run, seq__gt=after, seq__lte=upto, type__in=types)
         return list(rows.order_by("seq"))
+
+    def _note(self, events: Iterable[Event]) -> None:
+        """Remember what later steps ask for. Events may come more than once."""
+        self._note_seen(events)
+        for event in events:
+            match event.type:
+                case EventType.RUN_WARNING:
+                    self.warned.add(event.payload["code"])
+                case EventType.LLM_CALLED:
+                    told = event.payload
+                    self.call_ids |= {call["id"] for call in told.get("toolCalls", [])}
+                    estimated = told.get("estimatedTokens", 0)
+                    self.correction = context.correction(counted=told["promptTokens"], estimated=estimated)
 
     def _note_seen(self, events: Iterable[Event]) -> None:
         """Remember the digests that file tools report, for those that change a file only as it was read."""

@@ -113,6 +113,7 @@ _HAPPENINGS = {
     EventType.RUN_RESUMED: "resumed",
     EventType.RUN_WAITING: "waiting",
     EventType.RUN_WARNING: "waiting",
+    EventType.RUN_COMPACTED: "trace",
     EventType.STEP_RETRIED: "retry",
     EventType.TOOL_SETTLED: "chat",
     EventType.USER_INJECTED: "chat",
