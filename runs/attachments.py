@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import structlog
 
-from openintern.errors import Invalid
+from openintern.errors import Invalid, NotFound
 from openintern.tenancy.scope import Scope
 from runs import uploads
 from runs.file_types import IMAGES, TEXTS
@@ -31,7 +31,7 @@ def attach(scope: Scope, upload_ids: Sequence[str]) -> list[Attached]:
     """Return what a run keeps of its attachments. Raises VALIDATION_ERROR for more than MOST or one that isn't one's own."""
     if len(upload_ids) > MOST:
         raise Invalid("attachments", f"At most {MOST}")
-    own = Upload.objects.of_person(scope).in_bulk(upload_ids)  # type: ignore[attr-defined]
+    own = Upload.objects.of_person(scope).in_bulk(upload_ids)
     for number, upload_id in enumerate(upload_ids):
         if upload_id not in own:
             raise Invalid(f"attachments.{number}.upload_id", "Upload not found")
@@ -64,7 +64,7 @@ def _read(attached: Attached) -> bytes | None:
     """Return the bytes, or None where they are gone: the run goes on without them, and says so to the model."""
     try:
         return uploads.read(attached["upload_id"])
-    except OSError as error:
+    except (NotFound, OSError) as error:
         logger.warning("attachment can't be read", upload=attached["upload_id"], error=str(error))
         return None
 

@@ -66,8 +66,11 @@ def remove(scope: Scope, upload_id: str) -> None:
 
 
 def read(upload_id: str) -> bytes:
-    """Return the bytes of an upload of the organisation in scope. Raises FileNotFoundError."""
-    return _path(upload_id).read_bytes()
+    """Return the bytes of an upload of the organisation in scope. Raises NOT_FOUND where they are gone."""
+    try:
+        return _path(upload_id).read_bytes()
+    except FileNotFoundError as error:
+        raise NotFound("Upload") from error
 
 
 def too_large() -> OpenInternError:

@@ -45,6 +45,7 @@ NEVER = {
     "content_type_id": "98765",
     "id": "98765",
     "tool_call_id": "call_never",
+    "upload_id": "upl_never",
 }
 _VARIES = re.compile(rb'(?i)(csrf[a-z]*"(?: value=|: )")[^"]+')
 
@@ -235,7 +236,7 @@ def _told(answer: HttpResponseBase, ids: dict[str, object]) -> tuple[int, bytes,
 
 
 def _content(answer: HttpResponseBase) -> bytes:
-    return answer.getvalue() if answer.streaming else answer.content
+    return b"".join(answer) if answer.streaming else answer.content
 
 
 def _like(key: object) -> object:

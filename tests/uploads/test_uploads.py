@@ -194,6 +194,14 @@ def test_a_removed_upload_leaves_no_bytes(
     assert [path for path in base_dir.rglob("*") if path.is_file()] == []
 
 
+def test_an_upload_whose_bytes_are_lost_is_not_found(bob: Person, base_dir: Path, send: Send) -> None:
+    upload = send(bob, "x").json()
+
+    next(base_dir.rglob(upload["upload_id"])).unlink()
+
+    assert download(bob, upload["upload_id"]).status_code == 404
+
+
 def test_it_is_for_its_person_and_the_admins_alone(
     alice: Person, bob: Person, victor: Person, charlie: Person, send: Send
 ) -> None:
