@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any
 
 from openintern.errors import OpenInternError
 from openintern.refusals import error_body
 
-if TYPE_CHECKING:
-    from asgiref.typing import ASGI3Application, ASGIReceiveCallable, ASGIReceiveEvent, ASGISendCallable, Scope
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 #: Above what any view takes: an upload of 8 MiB. Views with lower limits hold to them themselves.
 LARGEST_BODY = 9 * 1024 * 1024
@@ -25,15 +27,17 @@ class BodyLimit:
     Whatever `Content-Length` says: what counts is what comes.
     """
 
-    def __init__(self, application: ASGI3Application, *, limit: int = LARGEST_BODY) -> None:
+    def __init__(
+        self, application: Callable[[Any, Receive, Send], Awaitable[None]], *, limit: int = LARGEST_BODY
+    ) -> None:
         self.application = application
         self.limit = limit
 
-    async def __call__(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass everything on, and count."""
         received = 0
 
-        async def count() -> ASGIReceiveEvent:
+        async def count() -> Mapping[str, Any]:
             nonlocal received
             message = await receive()
             if message["type"] == "http.request":
@@ -48,9 +52,9 @@ class BodyLimit:
             await _refuse(send)
 
 
-async def _refuse(send: ASGISendCallable) -> None:
+async def _refuse(send: Send) -> None:
     """Answer before the application has: it reads the body first of all."""
     error = OpenInternError("TOO_LARGE", "The request's body is too large")
     headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
-    await send({"type": "http.response.start", "status": error.status, "headers": headers, "trailers": False})
+    await send({"type": "http.response.start", "status": error.status, "headers": headers})
     await send({"type": "http.response.body", "body": json.dumps(error_body(error)).encode(), "more_body": False})

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.http import HttpResponseBase, StreamingHttpResponse
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
@@ -26,6 +28,7 @@ from runs.models import Run, Session
 from runs.serializers import EffectRow, Injection, NewRun, RunDetail, RunMeta, SessionMeta, Settlement
 from runs.settlement import settle_effect
 
+_PIECE = 500  # events of an export that are written at once
 _CURSOR = OpenApiParameter("cursor", str, description="where to go on: `next_cursor` of the page before")
 
 
@@ -37,7 +40,10 @@ def _page(name: str, **fields: serializers.Field[Any, Any, Any, Any]) -> Any:
     return inline_serializer(name, fields)
 
 
-_SUCCESS = {"success": serializers.BooleanField(), "run_id": serializers.CharField()}
+_SUCCESS: dict[str, serializers.Field[Any, Any, Any, Any]] = {
+    "success": serializers.BooleanField(),
+    "run_id": serializers.CharField(),
+}
 
 
 @access("run", GET="read", POST="create")
@@ -175,18 +181,28 @@ class RunExport(APIView):
             raise Invalid("format", "Must be json or jsonl")
         scope, type_ = scope_of(request), query.get("type", "")
         run, _ = export.events_of(scope, run_id, limit=0, type=type_)
-        lines = _lines(run, scope=scope, form=form, type_=type_)
+        texts = export.written(export.all_events(run, type=type_), form=form)
         name = f"{run.pk}{'-' + type_ if type_ else ''}.{form}"
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
         return StreamingHttpResponse(
-            lines, content_type="application/x-ndjson" if form == "jsonl" else "application/json", headers=headers
+            _pieces(texts, scope=scope),
+            content_type="application/x-ndjson" if form == "jsonl" else "application/json",
+            headers=headers,
         )
 
 
-def _lines(run: Run, *, scope: Scope, form: str, type_: str) -> Iterator[str]:
-    """The body is made after the view has returned, so it enters the organisation for itself."""
-    with org_scope(scope.org):
-        yield from export.written(export.all_events(run, type=type_), form=form)
+async def _pieces(texts: Iterator[str], *, scope: Scope) -> AsyncIterator[str]:
+    """Yield many texts at a time, and let the other requests go on in between.
+
+    The body is made after the view has returned: each piece enters the organisation for itself, and leaves it.
+    """
+
+    def take() -> str:
+        with org_scope(scope.org):
+            return "".join(islice(texts, _PIECE))
+
+    while piece := await sync_to_async(take)():
+        yield piece
 
 
 @access("run", GET="read")

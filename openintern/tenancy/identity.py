@@ -268,7 +268,7 @@ def _claim(request: HttpRequest, name: str) -> str:
 def _body_value(request: HttpRequest, name: str) -> Any:
     if request.method in {"GET", "HEAD"} or request.content_type != "application/json" or request.path == FILES:
         return None
-    if len(request.body) > cast(int, settings.DATA_UPLOAD_MAX_MEMORY_SIZE):  # Django asks only what the header says
+    if len(request.body) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:  # Django asks only what the header says
         raise RequestDataTooBig
     try:
         body = json.loads(request.body)

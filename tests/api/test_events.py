@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import pytest
+from django.core.asgi import get_asgi_application
+from django.db import connection
 from django.test import Client
 
 from openintern.tenancy.scope import org_scope
+from runs.api import _PIECE
 from runs.events import Draft, EventType
 from runs.export import _BATCH
 from runs.models import LiveText, Run
 from tests.api.test_runs import NEVER, under_way
-from tests.conftest import Person
+from tests.conftest import Cast, Person
 
 ENVELOPE = {
     "v", "seq", "ts", "session_key", "run_id", "agent_id", "step_id", "span_id", "parent_span_id", "attempt", "redaction", "type", "payload",
@@ -47,6 +52,11 @@ def pages(client: Client, run: Run, query: str) -> list[list[dict[str, Any]]]:
         if page["next_cursor"] is None:
             return found
         cursor = f"&cursor={page['next_cursor']}"
+
+
+def whole(answer: Any) -> bytes:
+    """All of an answer that comes in pieces."""
+    return b"".join(answer)
 
 
 def test_pages_follow_each_other_without_gap_or_repetition(client: Client, run: Run) -> None:
@@ -109,8 +119,8 @@ def test_an_export_is_what_the_api_tells(client: Client, run: Run, type_: str) -
     lines = client.get(f"/api/runs/{run.pk}/export?type={type_}")
     array = client.get(f"/api/runs/{run.pk}/export?format=json&type={type_}")
 
-    assert [json.loads(line) for line in lines.getvalue().decode().split("\n") if line] == told != []
-    assert json.loads(array.getvalue()) == told
+    assert [json.loads(line) for line in whole(lines).decode().split("\n") if line] == told != []
+    assert json.loads(whole(array)) == told
     assert (lines["Content-Type"], array["Content-Type"]) == ("application/x-ndjson", "application/json")
     assert lines["Content-Disposition"] == f'attachment; filename="{run.pk}{type_ and "-" + type_}.jsonl"'
     assert array["X-Content-Type-Options"] == "nosniff"
@@ -119,8 +129,8 @@ def test_an_export_is_what_the_api_tells(client: Client, run: Run, type_: str) -
 def test_an_export_of_nothing_is_an_empty_list(client: Client, alice: Person, start_run: Callable[..., Run]) -> None:
     run = start_run(alice)
 
-    assert client.get(f"/api/runs/{run.pk}/export").getvalue() == b""
-    assert json.loads(client.get(f"/api/runs/{run.pk}/export?format=json").getvalue()) == []
+    assert whole(client.get(f"/api/runs/{run.pk}/export")) == b""
+    assert json.loads(whole(client.get(f"/api/runs/{run.pk}/export?format=json"))) == []
 
 
 def test_a_long_export_is_whole(client: Client, alice: Person, start_run: Callable[..., Run]) -> None:
@@ -131,7 +141,7 @@ def test_a_long_export_is_whole(client: Client, alice: Person, start_run: Callab
         *[Draft(EventType.USER_INJECTED, {"message": str(number)}) for number in range(many - 1)],
     )
 
-    lines = client.get(f"/api/runs/{run.pk}/export").getvalue().splitlines()
+    lines = whole(client.get(f"/api/runs/{run.pk}/export")).splitlines()
 
     assert [json.loads(line)["seq"] for line in lines] == list(range(1, many + 1))
 
@@ -140,3 +150,30 @@ def test_a_long_export_is_whole(client: Client, alice: Person, start_run: Callab
 def test_an_export_in_no_known_form_is_refused(client: Client, run: Run, query: str) -> None:
     assert client.get(f"/api/runs/{run.pk}/export?{query}").status_code == 400
     assert client.get(f"/api/runs/{NEVER}/export?format=jsonl").status_code == 404
+
+
+def test_an_export_that_nobody_reads_to_its_end_leaves_no_organisation_entered(alice: Person, run: Run) -> None:
+    answer = alice.with_key().get(f"/api/runs/{run.pk}/export")
+
+    answer.close()
+
+    assert connection.schema_name == "public"
+    assert answer.is_async  # under ASGI it would be held as a whole otherwise
+
+
+def test_an_export_is_whole_as_the_web_process_sends_it(
+    committed: Cast, start_run: Callable[..., Run], recwarn: pytest.WarningsRecorder
+) -> None:
+    alice = committed.alice
+    drafts = [Draft(EventType.USER_INJECTED, {"message": str(number)}) for number in range(_PIECE)]
+    run = under_way(alice, start_run(alice, session_key="s_exported"), *drafts)
+
+    async def download() -> httpx.Response:
+        transport = httpx.ASGITransport(app=get_asgi_application())
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost", headers=alice.headers) as client:
+            return await client.get(f"/api/runs/{run.pk}/export")
+
+    lines = asyncio.run(download()).text.split("\n")
+
+    assert [json.loads(line)["seq"] for line in lines if line] == list(range(1, _PIECE + 2))
+    assert not [warning for warning in recwarn if "iterator" in str(warning.message)]
