@@ -196,6 +196,7 @@ def test_files_are_listed(talk: Conversation) -> None:
         ("README.md 有哪些章节？", "  - Licence (:25)"),
         ("Summarise docs/operations.md", "- **Backups**: The database is copied every night"),
         ("总结 docs/手册.md", "- **权限**: 只有管理员可以删除房间。"),
+        ("Summarise README.md and docs/bookings.md", "**`docs/bookings.md`** (21 lines), in its own words"),
         ("What does holds.py do?", "A hold keeps a room for somebody who is still choosing."),
         ("这个工作区里有哪些文件？", "共有 13 个文件。"),
         ("在所有文件中搜索 TODO", "在 13 个文件中都没有找到 `TODO`。"),

@@ -45,6 +45,8 @@ from runs.llm.demo.words.vocabulary import GLOSSARY, KIN
         ("cat `my notes.txt`", ShowFile("my notes.txt")),
         ("tl;dr docs/plan.md", Summarise("docs/plan.md")),
         ("请用中文总结 README.md", Summarise("README.md")),
+        ("Summarise a.md and docs/b.md", Summarise("a.md", ("docs/b.md",))),
+        ("总结 a.md 和 b.md", Summarise("a.md", ("b.md",))),
         ("what classes does models.py define?", Outline("models.py")),
         ("list all Python files", ListFiles(pattern="**/*.py")),
         ("有多少个文件？", ListFiles(counting=True)),

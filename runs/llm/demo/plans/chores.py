@@ -122,8 +122,13 @@ def count_lines(wish: CountLines, tools: Toolbox, voice: Voice) -> Plan:
 
 
 def summarise(wish: Summarise, tools: Toolbox, voice: Voice) -> Plan:
-    reading, _ = yield from open_file(wish.path, tools=tools, voice=voice)
-    return summary(reading, voice)
+    bodies, note = [], ""
+    for path in (wish.path, *wish.also):
+        reading, _ = yield from open_file(path, tools=tools, voice=voice)
+        told = summary(reading, voice)
+        bodies.append(told.body)
+        note = note or told.note
+    return Report("\n\n".join(bodies), note)
 
 
 def outline(wish: Outline, tools: Toolbox, voice: Voice) -> Plan:

@@ -69,6 +69,7 @@ class CountLines:
 @dataclass(frozen=True)
 class Summarise:
     path: str
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

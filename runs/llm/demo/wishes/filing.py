@@ -110,17 +110,21 @@ def outline(drawn: Sketch) -> Wish | None:
     return Outline(drawn.files[0]) if drawn.files and _OUTLINE.search(drawn.form) else None
 
 
+MOST_SUMMARISED = 3
 _SUMMARISE = pattern(
     rf"\b(?:summari[sz]e|sum up|tl;?dr|summary|overview|gist|(?:main|key) points|abstract)\b.*{FILE}(?:\s+for me|\s+briefly|\s+in .*)?$",
     rf"^what(?:'s|\s+is|\s+does)\s+(?:the\s+(?:file|purpose of|point of)\s+)?{FILE}\s*(?:about|do|for|all about|good for)?$",
     rf"^(?:explain|describe|tell me about|introduce)\s+(?:the\s+file\s+)?{FILE}(?:\s+(?:to me|briefly))?$",
-    rf"^(?:用.{{1,8}})?(?:总结|概括|摘要|归纳|概述|介绍|解释|说明|讲讲)(?:一下|下)?\s*{FILE}(?:\s*(?:的|文件|主要|内容|要点)){{0,4}}$",
+    rf"^(?:用.{{1,8}})?(?:总结|概括|摘要|归纳|概述|介绍|解释|说明|讲讲)(?:一下|下)?\s*{FILE}(?:\s*[和与及、，,]\s*{FILE}){{0,2}}"
+    r"(?:\s*(?:的|文件|主要|内容|要点)){0,4}$",
     rf"^{FILE}\s*(?:文件)?的?(?:总结|摘要|概要|主要内容|要点|讲了?什么|讲的是什么|说了?什么|是?(?:做|干)什么的?|是关于什么的|有什么用|作用是什么)",
 )
 
 
 def summarise(drawn: Sketch) -> Wish | None:
-    return Summarise(drawn.files[0]) if drawn.files and _SUMMARISE.search(drawn.form) else None
+    if not drawn.files or not _SUMMARISE.search(drawn.form):
+        return None
+    return Summarise(drawn.files[0], drawn.files[1:MOST_SUMMARISED])
 
 
 _WHOLE = r"(?:(?:this|the|your|my|our|these|all(?: the)?)\s+){0,3}(?:project|repo\w*|code\s?base|code|workspace|app\w*|files|documents|docs)"
