@@ -8,6 +8,7 @@ becomes a link that names its host.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,7 +27,8 @@ from pygments.util import ClassNotFound
 LONGEST_PARSED = 60_000
 LONGEST_SHOWN = 400_000
 LONGEST_HIGHLIGHTED = 20_000
-MOST_CELLS = 4_000  # pipes: what a table's cells are made of
+#: How often a text may hold what is dear to parse: a table's pipes, a link's brackets.
+DEAR = {"|": 4_000, "[": 2_000}
 
 _SCHEMES = {"http", "https", "mailto"}
 _TAGS = {
@@ -46,9 +48,13 @@ _CLASSES = {"host", "table-scroll"}
 _code_formatter = HtmlFormatter[str](nowrap=True, classprefix="tok-")
 
 
+@lru_cache(maxsize=256)
 def render(text: str) -> SafeString:
-    """Return `text` as sanitised HTML. What is too long for that comes back as it was written, escaped."""
-    if len(text) > LONGEST_PARSED or text.count("|") > MOST_CELLS:
+    """Return `text` as sanitised HTML. What is too dear for that comes back as it was written, escaped.
+
+    The latest results are kept: an answer doesn't change, and a conversation is read more than once.
+    """
+    if len(text) > LONGEST_PARSED or any(text.count(mark) > most for mark, most in DEAR.items()):
         return _as_written(text)
     return mark_safe(_sanitise(_parser.render(text)))  # noqa: S308  sanitised one call earlier
 
