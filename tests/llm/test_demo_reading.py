@@ -134,6 +134,13 @@ def test_a_word_is_found_in_a_name(written: str) -> None:
     assert re.search(english_form("port"), written, re.IGNORECASE | re.ASCII)
 
 
+def test_a_name_is_not_found_at_the_beginning_of_a_word() -> None:
+    [*_, redis] = terms_of("Does it need Redis?")
+
+    assert redis.strength("without Redis") == redis.strength("class RedisBroker") == 1
+    assert redis.strength("redistributing the work") == 0
+
+
 def test_every_pattern_means_the_same_to_the_search_tool() -> None:
     words = {word for words in (*GLOSSARY.values(), *KIN) for word in words}
 

@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import PurePosixPath
 
 from runs.llm.demo.ranking.form import OPENING, opens_with
+from runs.llm.demo.ranking.numbers import numbers_in
 from runs.llm.demo.ranking.weights import Weights, most, prior
 from runs.llm.demo.text.reading import is_prose
 from runs.llm.demo.wishes import Kind
@@ -60,8 +61,13 @@ def _windows(path: str, lines: dict[int, str], weights: Weights, kind: Kind) -> 
         densest = max(weights.sum(strengths[number]) for number in inside)
         opening = max((weights.sum(strengths[n]) for n in inside if OPENING.match(lines[n])), default=0.0)
         about = 0.3 * weights.total if any(opens_with(lines[n], weights) for n in inside) else 0.0
-        score = weights.sum(best) + 0.5 * densest + 0.4 * opening + about
+        valued = max((weights.sum(strengths[n]) for n in inside if _has_value(lines[n], kind)), default=0.0)
+        score = weights.sum(best) + 0.5 * densest + 0.4 * opening + 0.4 * valued + about
         yield Window(path, start, inside[-1], score * prior(path, weights, kind), weights.sum(best) / weights.total)
+
+
+def _has_value(line: str, kind: Kind) -> bool:
+    return kind in {Kind.NUMBER, Kind.TIME} and bool(numbers_in(line, timed=kind is Kind.TIME))
 
 
 def _windows_by_name(files: Iterable[str], weights: Weights, kind: Kind) -> Iterable[Window]:

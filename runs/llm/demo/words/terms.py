@@ -81,7 +81,7 @@ def terms_of(text: str) -> list[Term]:
     for match in _IDENTIFIER.finditer(rest):
         found.setdefault(match[0].lower(), _identifier_term(match[0][:LONGEST_WORD]))
     for match in _WORD.finditer(_IDENTIFIER.sub(" ", rest)):
-        for term in _terms_of_word(match[0]):
+        for term in _terms_of_word(match[0], is_name=match.start() > 0 and match[0][0].isupper()):
             found.setdefault(term.forms, term)
     unique = {term.forms: term for term in reversed(found.values())}
     return _adjoined(list(reversed(unique.values()))[:MOST_TERMS], text.lower())
@@ -117,7 +117,7 @@ def _identifier_term(name: str) -> Term:
     return Term(name, rf"(?:\b|_){name}{ending}", kin=_english_kin(name.lower()), weight=1.3)
 
 
-def _terms_of_word(word: str) -> Iterator[Term]:
+def _terms_of_word(word: str, *, is_name: bool) -> Iterator[Term]:
     if language_of(word) == "zh":
         yield from _chinese_terms(word)
         return
@@ -125,7 +125,10 @@ def _terms_of_word(word: str) -> Iterator[Term]:
     if word in STOP or (len(word) < 2 and not word.isdigit()) or len(word) > LONGEST_WORD:
         return
     weight = 0.3 if word in WEAK else 0.6 if stem(word) in _DEEDS else 1.0
-    forms = "|".join([english_form(word), *_chinese_for(stem(word))])
+    form = english_form(word)
+    if is_name:  # "Redis" is not the beginning of "redistribute"
+        form = form.replace(r"\w*", r"\w{0,6}\b")
+    forms = "|".join([form, *_chinese_for(stem(word))])
     yield Term(word, forms, kin=_english_kin(word), weight=weight)
 
 
