@@ -81,7 +81,7 @@ class Server:
 
 @dataclass(frozen=True)
 class Agent:
-    """Bounds of a run, the place of its files, and runs at once by model.
+    """Bounds of a run, the place of its files, runs at once by model, whether agents may ask to run commands.
 
     `max_cost_per_run` is in USD, None for no bound; `context_tokens` is the most that a model is shown at once.
     """
@@ -93,6 +93,7 @@ class Agent:
     context_tokens: int = 128_000
     max_cost_per_run: Decimal | None = None
     model_limits: Mapping[str, int] = field(default_factory=dict)
+    exec_command: bool = False
 
 
 @dataclass(frozen=True)
@@ -221,6 +222,7 @@ def _agent(sources: _Sources, *, base_dir: Path) -> Agent:
         context_tokens=sources.get("agent.contextTokens", "AGENT_CONTEXT_TOKENS", _count, Agent.context_tokens),
         max_cost_per_run=sources.get("agent.maxCostPerRun", "MAX_COST_PER_RUN", _amount, None),
         model_limits=sources.get("agent.modelLimits", "MODEL_LIMITS", _limits, {}),
+        exec_command=sources.get("agent.execCommand", "OPENINTERN_EXEC_COMMAND", _truth, False),
     )
 
 

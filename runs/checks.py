@@ -8,6 +8,7 @@ from django.db import connection
 from openintern import health
 from openintern.health import Finding
 from runs.queue.life import DEAD_AFTER_SECONDS
+from runs.tools import sandbox
 
 #: A run that could have been claimed for this long says that the workers don't keep up.
 LONG_WAIT_SECONDS = 300
@@ -16,18 +17,32 @@ LONG_WAIT_SECONDS = 300
 @health.check("workers", essential=True, order=30)
 def workers() -> Finding:
     """Worker processes that gave a sign of life of late."""
-    alive = _number("SELECT coalesce(sum(workers), 0) FROM public.queue_cluster WHERE seen_at > now() - %s * interval '1 second'", DEAD_AFTER_SECONDS)
-    return Finding(alive > 0, alive, f"{alive} alive", "Start some: `manage.py up`, or `manage.py qcluster` on any machine.")
+    alive = _number(
+        "SELECT coalesce(sum(workers), 0) FROM public.queue_cluster WHERE seen_at > now() - %s * interval '1 second'",
+        DEAD_AFTER_SECONDS,
+    )
+    return Finding(
+        alive > 0, alive, f"{alive} alive", "Start some: `manage.py up`, or `manage.py qcluster` on any machine."
+    )
 
 
 @health.check("queue", order=40)
 def queue() -> Finding:
     """Runs that wait for a worker, runs that have one, and how long the first has waited that could have been claimed."""
-    waiting = _number("SELECT count(*) FROM public.queue_ticket WHERE available_at <= now() AND lease_expires_at IS NULL")
+    waiting = _number(
+        "SELECT count(*) FROM public.queue_ticket WHERE available_at <= now() AND lease_expires_at IS NULL"
+    )
     processing = _number("SELECT count(*) FROM public.queue_ticket WHERE lease_expires_at >= now()")
-    oldest = _number("SELECT coalesce(extract(epoch FROM now() - min(available_at)), 0) FROM public.queue_ticket WHERE lease_expires_at IS NULL")
+    oldest = _number(
+        "SELECT coalesce(extract(epoch FROM now() - min(available_at)), 0) FROM public.queue_ticket WHERE lease_expires_at IS NULL"
+    )
     report: health.Report = {"length": waiting, "processing": processing, "oldest_seconds": oldest}
-    return Finding(oldest < LONG_WAIT_SECONDS, report, f"{waiting} waiting, {processing} running, the oldest for {oldest} s", "Start more workers (`up --workers N`, `qcluster`).")
+    return Finding(
+        oldest < LONG_WAIT_SECONDS,
+        report,
+        f"{waiting} waiting, {processing} running, the oldest for {oldest} s",
+        "Start more workers (`up --workers N`, `qcluster`).",
+    )
 
 
 @health.check("model", public=False, needs_database=False, order=60)
@@ -38,6 +53,18 @@ def model() -> Finding:
     if llm.provider == "demo":
         return Finding(True, "demo", "demo (no key is configured: it quotes from files, it does not reason)", remedy)
     return Finding(True, llm.provider, f"{llm.provider}/{llm.model}")
+
+
+@health.check("commands", public=False, needs_database=False, order=70)
+def commands() -> Finding:
+    """Whether exec_command, where it is turned on, can do what it promises."""
+    if not settings.CONFIG.agent.exec_command:
+        return Finding(True, "off", "exec_command is off")
+    try:
+        sandbox.require()
+    except sandbox.Unavailable as error:
+        return Finding(False, "unavailable", f"exec_command is on, and {error}", "Or unset OPENINTERN_EXEC_COMMAND.")
+    return Finding(True, "on", "exec_command runs in bubblewrap")
 
 
 def _number(query: str, *parameters: object) -> int:

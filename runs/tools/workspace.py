@@ -207,6 +207,15 @@ class Workspace:
             os.close(own)
 
     @contextmanager
+    def lent(self) -> Iterator[int]:
+        """Lend a descriptor of the folder itself, to what has walls of its own."""
+        own = os.dup(self._root)
+        try:
+            yield own
+        finally:
+            os.close(own)
+
+    @contextmanager
     def _opened(self, path: str, flags: int) -> Iterator[int]:
         descriptor = open_beneath(self._root, path, flags)
         try:
