@@ -223,5 +223,8 @@ LOGGING: dict[str, Any] = {
     },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": os.environ.get("OPENINTERN_LOG_LEVEL", "WARNING").upper()},
-    "loggers": {"django-q": {"handlers": ["stderr"], "propagate": False}},
+    "loggers": {
+        "django-q": {"handlers": ["stderr"], "propagate": False},
+        "django.request": {"level": "ERROR"},  # a refusal is an answer; the audit has those that matter
+    },
 }

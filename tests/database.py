@@ -12,10 +12,12 @@ from contextlib import ExitStack
 
 from openintern.postgres import temporary_server
 
-os.environ.setdefault("DATA_DIR", tempfile.mkdtemp(prefix="openintern-tests-"))
+stack = ExitStack()
+atexit.register(stack.close)
+
+if not os.environ.get("DATA_DIR"):
+    os.environ["DATA_DIR"] = stack.enter_context(tempfile.TemporaryDirectory(prefix="openintern-tests-"))
 os.environ.setdefault("OPENINTERN_CONFIG", os.devnull)
 
 if not os.environ.get("DATABASE_URL"):
-    stack = ExitStack()
-    atexit.register(stack.close)
     os.environ["DATABASE_URL"] = stack.enter_context(temporary_server())
