@@ -9,8 +9,8 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field
 
-from runs.tools.files import MAX_CONTENT, FilePath, current, require_seen
-from runs.tools.paths import normalise, require_writable
+from runs.tools.files import MAX_CONTENT, current, require_seen
+from runs.tools.paths import MAX_LENGTH, normalise, require_writable
 from runs.tools.registry import ToolContext, ToolError, tool
 from runs.tools.unified_diff import Action, FileDiff, parse
 from runs.tools.workspace import Usage, Workspace, digest
@@ -23,6 +23,11 @@ Patch = Annotated[
     "A unified diff: '--- a/path', '+++ b/path', then hunks '@@ -start,lines +start,lines @@' with three lines of context. "
     "/dev/null stands for a file that isn't there",
     Field(min_length=1, max_length=MAX_CONTENT),
+]
+OnlyPath = Annotated[
+    str | None,
+    "The file, for hunks without '---' and '+++' lines; leave it out otherwise",
+    Field(min_length=1, max_length=MAX_LENGTH),
 ]
 
 
@@ -60,12 +65,11 @@ def _patched(context: ToolContext, *, patch: str, path: str | None) -> dict[str,
 
 
 @tool(risk="medium", mutating=True, recovery="checkable", check=_patched)
-def apply_patch(context: ToolContext, patch: Patch, path: FilePath | None = None) -> dict[str, Any]:
+def apply_patch(context: ToolContext, patch: Patch, path: OnlyPath = None) -> dict[str, Any]:
     """Change, create and delete text files by a unified diff. All of it is done, or nothing.
 
     Files that are changed or deleted must have been read in this run, and not have changed since. The lines of context must stand in
-    the file exactly. A hunk whose line number is wrong is found by its context, if that occurs only once. `path` is for a diff of
-    one file that has no '---' and '+++' lines.
+    the file exactly. A hunk whose line number is wrong is found by its context, if that occurs only once.
     """
     diffs = parse(patch, path=path)
     with context.workspace.locked():
@@ -118,7 +122,7 @@ def _creation(path: str, present: bytes | None, diff: FileDiff) -> Change:
 
 def _deletion_made(context: ToolContext, path: str, diff: FileDiff) -> Change:
     """Take a missing file for deleted by this patch if it is the very file that the patch takes away."""
-    if diff.action != "delete" or context.seen.get(path) != digest(diff.undo(b"")):
+    if diff.action != "delete" or context.seen.get(path) not in map(digest, diff.candidates(b"")):
         raise ToolError(f"No such file or folder: {path}. To create it, write '--- /dev/null'")
     return Change(path=path, action="delete", before=None, after=None, is_made=True)
 
@@ -127,11 +131,7 @@ def _before(context: ToolContext, path: str, present: bytes, diff: FileDiff) -> 
     """Return the file this run had read, if taking the patch back gives it: then the patch was made, and cut off."""
     if context.seen.get(path) in {None, digest(present)}:
         return None
-    try:
-        before = diff.undo(present)
-    except ToolError:
-        return None
-    return before if digest(before) == context.seen[path] else None
+    return next((before for before in diff.candidates(present) if digest(before) == context.seen[path]), None)
 
 
 def _make_all(workspace: Workspace, changes: Sequence[Change]) -> None:

@@ -54,9 +54,13 @@ class FileDiff:
         """Return `content` changed. Raises ToolError unless every line around each change is there, byte for byte."""
         return _apply(content, self._fitting(content))
 
-    def undo(self, content: bytes) -> bytes:
-        """Return what `content` was before. Raises ToolError where it doesn't hold what this change would have left."""
-        return _apply(content, [hunk.reverse() for hunk in self._fitting(content)])
+    def candidates(self, content: bytes) -> Iterator[bytes]:
+        """Yield what `content` may have been before, if it was changed: its line ends then can't be told from those now."""
+        for end in (b"\n", b"\r\n"):
+            try:
+                yield _apply(content, [hunk.with_ends(end).reverse() for hunk in self.hunks])
+            except ToolError:
+                continue
 
     def _fitting(self, content: bytes) -> list[Hunk]:
         """Return the hunks with the line ends of a file that ends each of its lines in CR LF, if the diff has none.

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from runs.stop import Stopped
@@ -47,6 +47,8 @@ def seen(agent: Agent, *paths: str) -> Agent:
 
 
 @settings(max_examples=200)
+@example(old="a\nx\r\n", new="x\r\n", context=0)  # as if the diff had been written for other line ends
+@example(old="a\r\n", new="", context=3)
 @given(old=TEXT, new=TEXT, context=st.integers(0, 4))
 def test_a_diff_applied_gives_the_new_text_and_is_known_to_have_been(old: str, new: str, context: int) -> None:
     patch = diff(old, new, context=context)
