@@ -122,7 +122,7 @@ def _creation(path: str, present: bytes | None, diff: FileDiff) -> Change:
 
 def _deletion_made(context: ToolContext, path: str, diff: FileDiff) -> Change:
     """Take a missing file for deleted by this patch if it is the very file that the patch takes away."""
-    if diff.action != "delete" or context.seen.get(path) not in map(digest, diff.candidates(b"")):
+    if diff.action != "delete" or context.seen.get(path) not in [digest(before) for before in diff.candidates(b"")]:
         raise ToolError(f"No such file or folder: {path}. To create it, write '--- /dev/null'")
     return Change(path=path, action="delete", before=None, after=None, is_made=True)
 
