@@ -42,7 +42,10 @@ def _pooled() -> bool:
 
 
 def _options() -> dict[str, Any]:
-    options: dict[str, Any] = {"application_name": os.environ.get("OPENINTERN_PROCESS", "openintern"), "connect_timeout": 10}
+    options: dict[str, Any] = {
+        "application_name": os.environ.get("OPENINTERN_PROCESS", "openintern"),
+        "connect_timeout": 10,
+    }
     if _pooled():
         # max_lifetime bounds what a connection remembers of the schemas it has visited
         options["pool"] = {"min_size": 1, "max_size": POOL_SIZE, "timeout": 10, "max_lifetime": 600, "max_idle": 30}

@@ -17,7 +17,9 @@ urlpatterns = [
     path("admin/", organization_admin.urls),
     path("platform/", platform_admin.urls),
     path("api/schema/", access("profile", GET="read")(SpectacularAPIView).as_view(), name="schema"),
-    path("api/docs/", access("profile", GET="read")(SpectacularSwaggerView).as_view(url_name="schema"), name="api-docs"),
+    path(
+        "api/docs/", access("profile", GET="read")(SpectacularSwaggerView).as_view(url_name="schema"), name="api-docs"
+    ),
     path("api/", include("openintern.tenancy.api_urls")),
     path("api/", include("runs.urls")),
 ]

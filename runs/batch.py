@@ -94,7 +94,7 @@ def _start(one: Planned, context: ToolContext) -> Future[Result]:
 def _fulfil(future: Future[Result], one: Planned, context: ToolContext) -> None:
     try:
         future.set_result(_call(one, context))
-    except BaseException as error:  # nothing may be lost between threads: whoever waits raises it
+    except BaseException as error:  # noqa: BLE001  nothing may be lost between threads: whoever waits raises it
         future.set_exception(error)
 
 

@@ -67,7 +67,7 @@ def commands() -> Finding:
     return Finding(True, "on", "exec_command runs in bubblewrap")
 
 
-def _number(query: str, *parameters: object) -> int:
+def _number(query: str, *parameters: str | int) -> int:
     with connection.cursor() as cursor:
         cursor.execute(query, parameters)
         return int(cursor.fetchone()[0])

@@ -22,7 +22,7 @@ class EventType(StrEnum):
     STEP_RETRIED = "step.retried"
     STEP_COMPLETED = "step.completed"
     LLM_CALLED = "llm.called"
-    LLM_TOKEN = "llm.token"  # live only: it has no seq and is never stored
+    LLM_TOKEN = "llm.token"  # noqa: S105  live only: it has no seq and is never stored
     TOOL_BATCH_STARTED = "tool.batch.started"
     TOOL_CALLED = "tool.called"
     TOOL_BLOCKED = "tool.blocked"

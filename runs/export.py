@@ -15,7 +15,9 @@ from runs.models import Event, LiveText, Run
 _BATCH = 500
 
 
-def events_of(scope: Scope, run_id: str, *, limit: int, after: int = 0, type: str = "") -> tuple[Run, list[dict[str, Any]]]:
+def events_of(
+    scope: Scope, run_id: str, *, limit: int, after: int = 0, type: str = ""
+) -> tuple[Run, list[dict[str, Any]]]:
     """Return a run in sight and up to `limit` of its events after `after`, as envelopes, in order.
 
     Raises NOT_FOUND for a run out of sight, VALIDATION_ERROR for an unknown type.
@@ -48,7 +50,15 @@ def live_token(run: Run) -> dict[str, Any] | None:
     live = LiveText.objects.filter(run=run, attempt=run.attempt).first()
     if live is None:
         return None
-    event = Event(run=run, seq=0, type=EventType.LLM_TOKEN, step=live.step, attempt=live.attempt, agent_id=run.agent_id, span_id=run.root_span_id)
+    event = Event(
+        run=run,
+        seq=0,
+        type=EventType.LLM_TOKEN,
+        step=live.step,
+        attempt=live.attempt,
+        agent_id=run.agent_id,
+        span_id=run.root_span_id,
+    )
     event.payload = {"token": live.text, "tokenIndex": 0, "offset": 0, "stepNumber": live.step}
     event.at = run.started_at or run.created_at
     return {**event.envelope(run), "seq": None}

@@ -35,7 +35,9 @@ def earlier_run(scope: Scope, key: str, *, request_digest: str) -> Run | None:
         name = f"{connection.schema_name}:{scope.user.pk}:{key}"  # type: ignore[attr-defined]
         cursor.execute("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", [name])
         if not cursor.fetchone()[0]:
-            raise OpenInternError("CONFLICT", "A request with this Idempotency-Key is under way", details={"retry_after": 1})
+            raise OpenInternError(
+                "CONFLICT", "A request with this Idempotency-Key is under way", details={"retry_after": 1}
+            )
     run = Run.objects.select_related("session").filter(user=scope.user, idempotency_key=key).first()
     if run is not None and run.request_digest != request_digest:
         raise OpenInternError("IDEMPOTENCY_MISMATCH", "This Idempotency-Key was used for another request")

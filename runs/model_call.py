@@ -29,7 +29,13 @@ def ask_model(work: Work) -> Answer:
     work.estimated_tokens = context.estimate(request.messages, request.tools)
     work.held = budgets.reserve(work.run, request, at=timezone.now())
     begun = time.monotonic()
-    answer = ask(request, stop=work.stop, on_text=work.live.add, on_silence=work.live.catch_up, on_retry=lambda retry: _retried(work, retry))
+    answer = ask(
+        request,
+        stop=work.stop,
+        on_text=work.live.add,
+        on_silence=work.live.catch_up,
+        on_retry=lambda retry: _retried(work, retry),
+    )
     work.answered_in_ms = round((time.monotonic() - begun) * 1000)
     return _without_secrets(_with_new_ids(answer, work))
 

@@ -118,10 +118,12 @@ class Run(models.Model):
     agent_id = models.CharField(_("agent"), max_length=100, default=DEFAULT_AGENT)
     status = models.CharField(_("status"), max_length=10, choices=Status.choices, default=Status.PENDING)
     input = models.TextField(_("task"))
-    output = models.TextField(_("answer"), null=True)
+    output = models.TextField(_("answer"), null=True)  # noqa: DJ001  null: there is none
     error: models.JSONField[dict[str, Any] | None] = models.JSONField(_("error"), null=True)
     config: models.JSONField[dict[str, Any]] = models.JSONField(_("configuration"), default=dict)
-    in_conversation = models.BooleanField(default=True, help_text="False: rolled back; later runs of the session don't hear of it")
+    in_conversation = models.BooleanField(
+        default=True, help_text="False: rolled back; later runs of the session don't hear of it"
+    )
     idempotency_key = models.CharField(max_length=255, null=True, editable=False)  # noqa: DJ001  null: none was given
     request_digest = models.CharField(max_length=64, blank=True, editable=False)
     root_span_id = models.CharField(max_length=20, default=span_id, editable=False)
@@ -314,7 +316,9 @@ class Budget(models.Model):
         TOTAL = "total", _("for ever")
 
     kind = models.CharField(_("for"), max_length=12, choices=Kind.choices, default=Kind.ORGANIZATION)
-    project = models.ForeignKey(Project, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("project"))
+    project = models.ForeignKey(
+        Project, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("project")
+    )
     user = models.ForeignKey(User, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("person"))
     period = models.CharField(_("period"), max_length=5, choices=Period.choices, default=Period.MONTH)
     limit_usd = models.DecimalField(_("limit (USD)"), max_digits=14, decimal_places=6, null=True, blank=True)
@@ -363,7 +367,9 @@ class LedgerEntry(models.Model):
     kind = models.CharField(_("kind"), max_length=7, choices=Kind.choices)
     run = models.ForeignKey(Run, models.DO_NOTHING, db_constraint=False, related_name="ledger", verbose_name=_("run"))
     user = models.ForeignKey(User, models.PROTECT, related_name="+", verbose_name=_("person"), db_index=False)
-    project = models.ForeignKey(Project, models.PROTECT, null=True, related_name="+", verbose_name=_("project"), db_index=False)
+    project = models.ForeignKey(
+        Project, models.PROTECT, null=True, related_name="+", verbose_name=_("project"), db_index=False
+    )
     amount = models.DecimalField(_("USD"), max_digits=20, decimal_places=10)
     tokens = models.BigIntegerField(_("tokens"))
     at = models.DateTimeField(_("time"))
@@ -374,7 +380,12 @@ class LedgerEntry(models.Model):
         indexes = [
             # the balance of an organisation, of a project, of a person since a moment, from the index alone
             models.Index(fields=["at"], include=["kind", "amount", "tokens"], name="runs_ledger_all"),
-            models.Index(fields=["project", "at"], include=["kind", "amount", "tokens"], condition=models.Q(project__isnull=False), name="runs_ledger_of_project"),
+            models.Index(
+                fields=["project", "at"],
+                include=["kind", "amount", "tokens"],
+                condition=models.Q(project__isnull=False),
+                name="runs_ledger_of_project",
+            ),
             models.Index(fields=["user", "at"], include=["kind", "amount", "tokens"], name="runs_ledger_of_user"),
         ]
 

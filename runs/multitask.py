@@ -64,6 +64,8 @@ def _under_way(session: Session) -> list[Run]:
 
 def _said_so_far(run: Run) -> str:
     """Return what the agent has said in a run, the answer it is in the middle of included."""
-    answers = Event.objects.filter(run=run, type=EventType.LLM_CALLED).order_by("seq").values_list("payload__text", flat=True)
+    answers = (
+        Event.objects.filter(run=run, type=EventType.LLM_CALLED).order_by("seq").values_list("payload__text", flat=True)
+    )
     live = LiveText.objects.filter(run=run, attempt=run.attempt).values_list("text", flat=True)
     return "\n\n".join(text for text in [*answers, *live] if text)

@@ -57,7 +57,9 @@ def settle_effect(
     effect.status = Effect.Status.PLANNED if decided is Outcome.RUN_AGAIN else Effect.Status.DONE
     effect.save(update_fields=["status"])
     tickets.requeue(run)
-    audit.record_for(scope, "effect.settle", object_id=f"{run.pk}/{tool_call_id}", outcome=decided.value, tool=effect.tool)
+    audit.record_for(
+        scope, "effect.settle", object_id=f"{run.pk}/{tool_call_id}", outcome=decided.value, tool=effect.tool
+    )
     return run
 
 
@@ -81,7 +83,9 @@ def _result(effect: Effect, outcome: Outcome, result: dict[str, Any] | None, not
             value = result if result is not None else {"confirmed_by_a_person": True} | ({"note": note} if note else {})
             return [Draft(EventType.TOOL_RESULT, payload | {"result": value, "isError": False})]
         case Outcome.DID_NOT_HAPPEN:
-            message = "The call was interrupted; a person has checked that it had no effect" + (f": {note}" if note else "")
+            message = "The call was interrupted; a person has checked that it had no effect" + (
+                f": {note}" if note else ""
+            )
             error = {"code": "NOT_EXECUTED", "message": message}
             return [Draft(EventType.TOOL_RESULT, payload | {"result": None, "isError": True, "error": error})]
         case Outcome.RUN_AGAIN:

@@ -137,7 +137,9 @@ def start_run() -> Callable[..., Run]:
     `steps` are the answers of the scripted model; without them the mock model answers.
     """
 
-    def start(person: Person, text: str = "a task", *, steps: list[dict[str, Any]] | None = None, **options: Any) -> Run:
+    def start(
+        person: Person, text: str = "a task", *, steps: list[dict[str, Any]] | None = None, **options: Any
+    ) -> Run:
         if steps is not None:
             options["llm_config"] = {"provider": "scripted", "model": json.dumps(steps)}
         options.setdefault("llm_config", {"provider": "mock"})

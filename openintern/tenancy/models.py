@@ -67,7 +67,9 @@ class Organization(TenantMixin):  # type: ignore[misc]  # the library has no typ
         null=True,
         blank=True,
         validators=[MinValueValidator(1)],
-        help_text=_("Runs that ended longer ago are removed with their events, once a day. Empty: they are kept for ever."),
+        help_text=_(
+            "Runs that ended longer ago are removed with their events, once a day. Empty: they are kept for ever."
+        ),
     )
     migrated_to = models.CharField(max_length=64, default="", editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)

@@ -6,94 +6,122 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('runs', '0001_initial'),
-        ('tenancy', '0001_initial'),
+        ("runs", "0001_initial"),
+        ("tenancy", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='run',
-            name='project',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenancy.project'),
+            model_name="run",
+            name="project",
+            field=models.ForeignKey(
+                null=True, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="tenancy.project"
+            ),
         ),
         migrations.AddField(
-            model_name='run',
-            name='user',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL),
+            model_name="run",
+            name="user",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="+", to=settings.AUTH_USER_MODEL
+            ),
         ),
         migrations.AddField(
-            model_name='event',
-            name='run',
-            field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='events', to='runs.run'),
+            model_name="event",
+            name="run",
+            field=models.ForeignKey(
+                db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name="events", to="runs.run"
+            ),
         ),
         migrations.AddField(
-            model_name='effect',
-            name='run',
-            field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='effects', to='runs.run'),
+            model_name="effect",
+            name="run",
+            field=models.ForeignKey(
+                db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name="effects", to="runs.run"
+            ),
         ),
         migrations.AddField(
-            model_name='checkpoint',
-            name='run',
-            field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='checkpoints', to='runs.run'),
+            model_name="checkpoint",
+            name="run",
+            field=models.ForeignKey(
+                db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name="checkpoints", to="runs.run"
+            ),
         ),
         migrations.AddField(
-            model_name='session',
-            name='project',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='tenancy.project'),
+            model_name="session",
+            name="project",
+            field=models.ForeignKey(
+                null=True, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="tenancy.project"
+            ),
         ),
         migrations.AddField(
-            model_name='session',
-            name='user',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL),
+            model_name="session",
+            name="user",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="+", to=settings.AUTH_USER_MODEL
+            ),
         ),
         migrations.AddField(
-            model_name='run',
-            name='session',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='runs', to='runs.session'),
+            model_name="run",
+            name="session",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="runs", to="runs.session"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='event',
-            constraint=models.UniqueConstraint(fields=('run', 'seq'), name='runs_event_seq'),
+            model_name="event",
+            constraint=models.UniqueConstraint(fields=("run", "seq"), name="runs_event_seq"),
         ),
         migrations.AddConstraint(
-            model_name='effect',
-            constraint=models.UniqueConstraint(fields=('run', 'tool_call_id'), name='runs_effect_once'),
+            model_name="effect",
+            constraint=models.UniqueConstraint(fields=("run", "tool_call_id"), name="runs_effect_once"),
         ),
         migrations.AddConstraint(
-            model_name='checkpoint',
-            constraint=models.UniqueConstraint(fields=('run', 'step'), name='runs_checkpoint_step'),
+            model_name="checkpoint",
+            constraint=models.UniqueConstraint(fields=("run", "step"), name="runs_checkpoint_step"),
         ),
         migrations.AddIndex(
-            model_name='session',
-            index=models.Index(fields=['user', '-active_at'], name='runs_session_recent'),
+            model_name="session",
+            index=models.Index(fields=["user", "-active_at"], name="runs_session_recent"),
         ),
         migrations.AddConstraint(
-            model_name='session',
-            constraint=models.UniqueConstraint(fields=('user', 'project', 'key'), name='runs_session_key', nulls_distinct=False),
+            model_name="session",
+            constraint=models.UniqueConstraint(
+                fields=("user", "project", "key"), name="runs_session_key", nulls_distinct=False
+            ),
         ),
         migrations.AddIndex(
-            model_name='run',
-            index=models.Index(fields=['-created_at', '-id'], name='runs_run_newest'),
+            model_name="run",
+            index=models.Index(fields=["-created_at", "-id"], name="runs_run_newest"),
         ),
         migrations.AddIndex(
-            model_name='run',
-            index=models.Index(fields=['user', '-created_at'], name='runs_run_of_user'),
+            model_name="run",
+            index=models.Index(fields=["user", "-created_at"], name="runs_run_of_user"),
         ),
         migrations.AddIndex(
-            model_name='run',
-            index=models.Index(fields=['session', '-created_at'], name='runs_run_of_session'),
+            model_name="run",
+            index=models.Index(fields=["session", "-created_at"], name="runs_run_of_session"),
         ),
         migrations.AddIndex(
-            model_name='run',
-            index=models.Index(condition=models.Q(('status__in', ['pending', 'running', 'waiting'])), fields=['status'], name='runs_run_unfinished'),
+            model_name="run",
+            index=models.Index(
+                condition=models.Q(("status__in", ["pending", "running", "waiting"])),
+                fields=["status"],
+                name="runs_run_unfinished",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='run',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('ended_at__isnull', False), ('status__in', ['completed', 'failed', 'cancelled'])), models.Q(('ended_at__isnull', True), ('status__in', ['pending', 'running', 'waiting'])), _connector='OR'), name='runs_run_end_is_whole'),
+            model_name="run",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("ended_at__isnull", False), ("status__in", ["completed", "failed", "cancelled"])),
+                    models.Q(("ended_at__isnull", True), ("status__in", ["pending", "running", "waiting"])),
+                    _connector="OR",
+                ),
+                name="runs_run_end_is_whole",
+            ),
         ),
     ]

@@ -5,31 +5,32 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('runs', '0003_live_text_unlogged'),
-        ('tenancy', '0002_guards'),
+        ("runs", "0003_live_text_unlogged"),
+        ("tenancy", "0002_guards"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='run',
-            name='idempotency_key',
+            model_name="run",
+            name="idempotency_key",
             field=models.CharField(editable=False, max_length=255, null=True),
         ),
         migrations.AddField(
-            model_name='run',
-            name='in_conversation',
-            field=models.BooleanField(default=True, help_text="False: rolled back; later runs of the session don't hear of it"),
+            model_name="run",
+            name="in_conversation",
+            field=models.BooleanField(
+                default=True, help_text="False: rolled back; later runs of the session don't hear of it"
+            ),
         ),
         migrations.AddField(
-            model_name='run',
-            name='request_digest',
+            model_name="run",
+            name="request_digest",
             field=models.CharField(blank=True, editable=False, max_length=64),
         ),
         migrations.AddConstraint(
-            model_name='run',
-            constraint=models.UniqueConstraint(fields=('user', 'idempotency_key'), name='runs_run_idempotency'),
+            model_name="run",
+            constraint=models.UniqueConstraint(fields=("user", "idempotency_key"), name="runs_run_idempotency"),
         ),
     ]

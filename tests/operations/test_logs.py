@@ -43,7 +43,9 @@ def test_a_workers_lines_name_organisation_run_and_attempt(
     logged: Callable[[], list[dict[str, Any]]],
 ) -> None:
     add_tool(stumble, recovery="pure")
-    run = start_run(alice, steps=[{"tool_calls": [{"name": "stumble", "arguments": {}, "id": "c0"}]}, {"text": "Ouch."}])
+    run = start_run(
+        alice, steps=[{"tool_calls": [{"name": "stumble", "arguments": {}, "id": "c0"}]}, {"text": "Ouch."}]
+    )
 
     work()
 

@@ -64,7 +64,9 @@ def test_runs_are_counted_where_they_stand(
     assert done["tokens_last_hour"] - before["tokens_last_hour"] == 140
 
 
-def test_a_run_that_ended_long_ago_is_not_of_the_last_hour(alice: Person, start_run: Start, work: Work, token: str) -> None:
+def test_a_run_that_ended_long_ago_is_not_of_the_last_hour(
+    alice: Person, start_run: Start, work: Work, token: str
+) -> None:
     run = start_run(alice)
     work()
     before = read(token)
@@ -81,14 +83,19 @@ def test_live_clusters_and_open_streams_are_counted(
 ) -> None:
     before = read(token)
     with psycopg.connect(**own_connection_parameters(), autocommit=True) as own:
-        own.execute("INSERT INTO queue_cluster (id, host, pid, workers) VALUES (gen_random_uuid(), 'metrics-test', 1, 3)")
+        own.execute(
+            "INSERT INTO queue_cluster (id, host, pid, workers) VALUES (gen_random_uuid(), 'metrics-test', 1, 3)"
+        )
         alive = read(token)
         own.execute("UPDATE queue_cluster SET seen_at = now() - interval '1 minute' WHERE host = 'metrics-test'")
         dead = read(token)
         own.execute("DELETE FROM queue_cluster WHERE host = 'metrics-test'")
     monkeypatch.setattr(metrics, "client_count", lambda: 7)
 
-    assert (alive["clusters_alive"] - before["clusters_alive"], alive["workers_alive"] - before["workers_alive"]) == (1, 3)
+    assert (alive["clusters_alive"] - before["clusters_alive"], alive["workers_alive"] - before["workers_alive"]) == (
+        1,
+        3,
+    )
     assert dead["clusters_alive"] == before["clusters_alive"]
     assert read(token)["sse_clients"] == 7
     assert before["process_resident_memory_bytes"] > 0
@@ -102,7 +109,9 @@ def test_no_name_of_an_organisation_or_a_person_is_told(alice: Person, start_run
     assert not any(name in page for name in ("acme", "rival", "alice", "secret task", alice.org.schema_name))
 
 
-def test_without_the_database_the_process_still_answers(committed: Any, token: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_database_the_process_still_answers(
+    committed: Any, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def away() -> Any:
         raise OperationalError("gone")
 

@@ -51,7 +51,12 @@ def test_an_idle_session_takes_what_would_be_rejected_else(
 
 
 def test_an_interrupted_run_is_remembered_with_what_it_had_said(
-    alice: Person, start_run: Start, work: Work, hire: Callable[[], Hand], session_key: str, monkeypatch: pytest.MonkeyPatch
+    alice: Person,
+    start_run: Start,
+    work: Work,
+    hire: Callable[[], Hand],
+    session_key: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     hold = random_text(8)
     scripted.play(hold, {"text": "Half an", "hold": hold})
@@ -60,7 +65,11 @@ def test_an_interrupted_run_is_remembered_with_what_it_had_said(
     eventually(lambda: live_text_of(alice, first) == "Half an")
 
     second = start_run(
-        alice, "the second", steps=[{"text": "x"}, {"text": "Yes."}], session_key=session_key, multitask_strategy="interrupt"
+        alice,
+        "the second",
+        steps=[{"text": "x"}, {"text": "Yes."}],
+        session_key=session_key,
+        multitask_strategy="interrupt",
     )
     hand.join()
     heard = listen(monkeypatch)
@@ -149,9 +158,7 @@ def test_a_finished_run_can_be_deleted_with_its_log(alice: Person, bob: Person, 
     assert AuditEntry.objects.filter(action="run.delete", object_id=run.pk, actor=alice.user).exists()
 
 
-def test_an_interrupted_run_leaves_its_lane(
-    alice: Person, start_run: Start, work: Work, session_key: str
-) -> None:
+def test_an_interrupted_run_leaves_its_lane(alice: Person, start_run: Start, work: Work, session_key: str) -> None:
     first = start_run(alice, session_key=session_key)
     with org_scope(alice.org):
         lifecycle.cancel_run(alice.scope, first.pk, at=first.created_at)

@@ -24,7 +24,10 @@ CALL = "c0_count"
 
 @pytest.fixture
 def doubtful(
-    alice: Person, counted: Callable[[str], Run], work: Work, crash_in: Callable[..., None]  # noqa: F811
+    alice: Person,
+    counted: Callable[[str], Run],  # noqa: F811
+    work: Work,
+    crash_in: Callable[..., None],
 ) -> Run:
     """A run that waits because a crash left its one call, which had taken effect once, in doubt."""
     run = counted("unsure")

@@ -31,9 +31,18 @@ _LOOK_SECONDS = 2.0
 
 def add_scope_arguments(parser: ArgumentParser) -> None:
     """Let a command be told in whose name it speaks."""
-    parser.add_argument("--org", default=os.environ.get("AGENT_ORG_ID", FIRST_ORGANIZATION), metavar="SLUG", help="organisation (AGENT_ORG_ID)")
-    parser.add_argument("--user", default=os.environ.get("AGENT_USER_ID", FIRST_PERSON), metavar="NAME", help="person (AGENT_USER_ID)")
-    parser.add_argument("--project", default=os.environ.get("AGENT_PROJECT_ID", ""), metavar="SLUG", help="project (AGENT_PROJECT_ID)")
+    parser.add_argument(
+        "--org",
+        default=os.environ.get("AGENT_ORG_ID", FIRST_ORGANIZATION),
+        metavar="SLUG",
+        help="organisation (AGENT_ORG_ID)",
+    )
+    parser.add_argument(
+        "--user", default=os.environ.get("AGENT_USER_ID", FIRST_PERSON), metavar="NAME", help="person (AGENT_USER_ID)"
+    )
+    parser.add_argument(
+        "--project", default=os.environ.get("AGENT_PROJECT_ID", ""), metavar="SLUG", help="project (AGENT_PROJECT_ID)"
+    )
 
 
 def scope_from(options: dict[str, Any]) -> Scope:
@@ -94,7 +103,9 @@ class Screen:
 
     def show(self, event: dict[str, Any]) -> None:
         """Print one event."""
-        style = "bold red" if event["type"] == EventType.RUN_FAILED else self._STYLES.get(event["type"].split(".")[0], "")
+        style = (
+            "bold red" if event["type"] == EventType.RUN_FAILED else self._STYLES.get(event["type"].split(".")[0], "")
+        )
         self._console.print(Text.assemble((f"{event['seq']:>4} {event['type']:<21}", style), _gist(event)))
 
     def say(self, text: str) -> None:
@@ -102,7 +113,7 @@ class Screen:
         self._console.print(text, markup=False)
 
 
-def _gist(event: dict[str, Any]) -> str:
+def _gist(event: dict[str, Any]) -> str:  # noqa: PLR0911  a table, a line for each type
     """Return what matters of an event, in a line; the final answer whole."""
     payload = event["payload"]
     match event["type"]:
@@ -111,7 +122,9 @@ def _gist(event: dict[str, Any]) -> str:
         case EventType.LLM_CALLED:
             cost = f", ${payload['cost']}" if payload["cost"] not in (None, "0") else ""
             asked = ", ".join(call["name"] for call in payload.get("toolCalls", []))
-            return f" {payload['model']}: {payload['totalTokens']} tokens, {payload['duration_ms']} ms{cost}" + (f" → {asked}" if asked else "")
+            return f" {payload['model']}: {payload['totalTokens']} tokens, {payload['duration_ms']} ms{cost}" + (
+                f" → {asked}" if asked else ""
+            )
         case EventType.TOOL_CALLED | EventType.TOOL_BLOCKED:
             return f" {payload['toolName']} {shorten(str(payload['args']), 100)}"
         case EventType.TOOL_RESULT:

@@ -36,7 +36,9 @@ class Command(BaseCommand):
         scope = scope_from(options)
         try:
             with org_scope(scope.org):
-                run = lifecycle.create_run(scope, text=text, session_key=_session_key(session), llm_config=_choice(options), at=timezone.now())
+                run = lifecycle.create_run(
+                    scope, text=text, session_key=_session_key(session), llm_config=_choice(options), at=timezone.now()
+                )
         except OpenInternError as error:
             raise CommandError(error.message) from error
         alone = not checks.workers().ok

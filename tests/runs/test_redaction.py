@@ -14,7 +14,6 @@ from openintern.redaction import MARK, redact, redact_log, redact_text
 from runs.llm import scripted
 from runs.models import Run
 from tests.conftest import Person, events_of, reload
-from tests.runs.conftest import add_tool, empty_queue, work  # noqa: F401  fixtures
 from tests.runs.test_engine import calls
 
 SECRETS = [
@@ -42,7 +41,9 @@ def test_common_secrets_are_found_wherever_they_stand(secret: str) -> None:
     assert cleaned["a"][0] == f"before {MARK} after"
 
 
-@pytest.mark.parametrize("text", ["risk-free-and-easy-to-read-names", "a task", "https://example.org/a?b=c", "Bearer of news"])
+@pytest.mark.parametrize(
+    "text", ["risk-free-and-easy-to-read-names", "a task", "https://example.org/a?b=c", "Bearer of news"]
+)
 def test_ordinary_words_are_left_alone(text: str) -> None:
     assert redact(text) == (text, False)
 
@@ -63,7 +64,10 @@ def test_a_log_line_is_redacted() -> None:
 
 @pytest.fixture
 def told(
-    committed: Any, start_run: Callable[..., Run], work: Callable[[], int], add_tool: Callable[..., Any]  # noqa: F811
+    committed: Any,
+    start_run: Callable[..., Run],
+    work: Callable[[], int],
+    add_tool: Callable[..., Any],
 ) -> tuple[Person, Run, list[dict[str, Any]]]:
     """A run into which secrets came by its task, a tool's result, a tool's arguments and the answer."""
     alice, received = committed.alice, []
