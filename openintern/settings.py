@@ -166,7 +166,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {"RunStatus": "runs.models.Run.Status", "EffectStatus": "runs.models.Effect.Status"},
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "runs.schema.describe_stream",
+        "runs.rest.schema.describe_stream",
         "openintern.schema.describe_refusals",
     ],
 }

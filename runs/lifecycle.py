@@ -17,14 +17,14 @@ from openintern.tenancy import audit
 from openintern.tenancy.scope import Scope
 from openintern.text import is_storable, shorten
 from runs import idempotency, log
-from runs.attachments import attach
 from runs.ending import cancel
+from runs.engine.prompt import system_prompt
 from runs.events import Draft, EventType
+from runs.files.attachments import attach
 from runs.llm.context import window_of
 from runs.llm.registry import default_spec, validate_choice
 from runs.models import DEFAULT_AGENT, DEFAULT_SESSION_KEY, SESSION_KEY_PATTERN, Run, Session
 from runs.multitask import Strategy, make_room
-from runs.prompt import system_prompt
 from runs.queue import tickets
 from runs.tools.policy import offered_tools
 

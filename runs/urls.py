@@ -2,8 +2,11 @@
 
 from django.urls import path, register_converter
 
-from runs import api, budget_api, stream, upload_api
+from runs import stream
 from runs.models import SESSION_KEY_PATTERN
+from runs.rest import budgets as budget_api
+from runs.rest import runs as api
+from runs.rest import uploads as upload_api
 
 
 class RunId:

@@ -14,7 +14,7 @@ from django.db import InterfaceError, OperationalError, connection
 from openintern.ids import random_text
 from openintern.tenancy.models import Organization
 from openintern.tenancy.scope import org_scope, public_scope
-from runs.engine import Hold, execute, give_up
+from runs.engine.loop import Hold, execute, give_up
 from runs.models import Run
 from runs.queue import claims, tickets
 from runs.queue.claims import Claim

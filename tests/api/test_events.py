@@ -14,10 +14,10 @@ from django.db import connection
 from django.test import Client
 
 from openintern.tenancy.scope import org_scope
-from runs.api import _PIECE
 from runs.events import Draft, EventType
 from runs.export import _BATCH
 from runs.models import LiveText, Run
+from runs.rest.runs import _PIECE
 from tests.api.test_runs import NEVER, under_way
 from tests.conftest import Cast, Person
 

@@ -31,9 +31,6 @@ from runs.queue import worker
 from runs.queue.pulse import Pulse
 from tests.conftest import PASSWORD, Cast, Person
 
-# Playwright keeps an event loop in the tests' thread; Django would take each query there for a mistake.
-os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 ARGUMENTS = [
     "--no-sandbox",
@@ -50,6 +47,14 @@ def find_chromium(bundled: str) -> str | None:
     """Return a Chromium to run: CHROMIUM in the environment, one on the PATH, or the one that Playwright installed."""
     candidates = [os.environ.get("CHROMIUM"), *map(shutil.which, NAMES), bundled]
     return next((each for each in candidates if each and Path(each).exists()), None)
+
+
+@pytest.fixture(scope="package", autouse=True)
+def queries_beside_a_loop() -> Iterator[None]:
+    """Playwright keeps an event loop in the tests' thread; Django would take each query there for a mistake."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+        yield
 
 
 @pytest.fixture(scope="session")

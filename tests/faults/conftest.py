@@ -58,10 +58,11 @@ def environ(cast: Cast, peer: Peer, outside: Outside) -> dict[str, str]:
 
 @pytest.fixture
 def start_cluster(
-    environ: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+    environ: dict[str, str], committed: Cast, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[..., WorkerCluster]]:
     """Start a cluster of one's own; whatever is left of it at the end is killed."""
     started: list[WorkerCluster] = []
+    empty_queue()
 
     def start(*, workers: int = 2) -> WorkerCluster:
         log = tmp_path_factory.mktemp("cluster") / "log"

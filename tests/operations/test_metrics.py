@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from openintern import metrics
 from openintern.database import own_connection_parameters
 from openintern.tenancy.scope import org_scope
-from runs import engine
+from runs.engine import loop as engine
 from runs.models import Run
 from tests.conftest import Person
 

@@ -13,7 +13,7 @@ from django.conf import settings
 
 from openintern.configuration import LLM
 from openintern.tenancy.scope import org_scope
-from runs import uploads
+from runs.files import uploads
 from runs.models import Run
 from tests.conftest import Person, reload
 from tests.peers.llm import Peer, llm_peer

@@ -15,8 +15,9 @@ from django.utils import timezone
 from openintern.tenancy import people
 from openintern.tenancy.models import AuditEntry, Project
 from openintern.tenancy.scope import org_scope
-from runs import budgets, engine, lifecycle
+from runs import budgets, lifecycle
 from runs.budgets import OverBudget
+from runs.engine import loop as engine
 from runs.llm import estimate as estimates
 from runs.llm.estimate import Estimate
 from runs.llm.types import ModelSpec, Request, Usage

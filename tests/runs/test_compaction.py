@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runs import compaction, conversation, engine, lifecycle
-from runs.compaction import Material, choose
-from runs.conversation import Compaction, Message
+from runs import lifecycle
+from runs.engine import compaction, conversation
+from runs.engine import loop as engine
+from runs.engine.compaction import Material, choose
+from runs.engine.conversation import Compaction, Message
 from runs.events import EventType
 from runs.llm import context, scripted
 from runs.llm.types import Answer, Request

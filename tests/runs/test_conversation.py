@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openintern.tenancy.scope import org_scope
-from runs import conversation
+from runs.engine import conversation
+from runs.engine.work import Work
 from runs.events import EventType
 from runs.models import Event, Run
 from runs.tools.registry import ToolContext
-from runs.work import Work
 from tests.conftest import Person
 from tests.runs.test_engine import calls, listen
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from openintern.tenancy.scope import org_scope
-from runs import engine
+from runs.engine import loop as engine
 from runs.models import Checkpoint, Effect, Event, Run
 from runs.tools.registry import ToolContext
 from tests.conftest import Person, events_of, reload

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from openintern.tenancy.scope import org_scope
-from runs import engine, lifecycle, plan
+from runs import lifecycle
+from runs.engine import loop as engine
+from runs.engine import plan
 from runs.models import Run
 from runs.tools.registry import ToolContext
 from tests.conftest import Person, events_of, reload

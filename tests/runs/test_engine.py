@@ -12,7 +12,8 @@ import pytest
 from django.conf import settings
 
 from openintern.tenancy.scope import org_scope
-from runs import engine, lifecycle
+from runs import lifecycle
+from runs.engine import loop as engine
 from runs.llm import scripted
 from runs.llm.types import Answer, Request, Usage
 from runs.models import Checkpoint, Effect, Event, LiveText, Run

@@ -16,7 +16,8 @@ from django.db import connection, connections
 from openintern.database import own_connection_parameters
 from openintern.tenancy.models import Organization
 from openintern.tenancy.scope import org_scope, public_scope
-from runs import engine, log
+from runs import log
+from runs.engine import loop as engine
 from runs.events import Draft, EventType
 from runs.log import StaleAttempt
 from runs.models import Run

@@ -92,7 +92,7 @@ def test_nothing_of_a_run_holds_a_secret(told: tuple[Person, Run, list[dict[str,
 
     seen = json.dumps([event.payload for event in events_of(alice, run)]) + json.dumps(received)
     seen += client.get(f"/api/runs/{run.pk}").content.decode()
-    seen += b"".join(client.get(f"/api/runs/{run.pk}/export").streaming_content).decode()
+    seen += b"".join(client.get(f"/api/runs/{run.pk}/export")).decode()
     seen += alice.signed_in().get(f"/trace/{run.pk}").content.decode()
 
     assert reload(alice, run).output == f"It is {MARK}"

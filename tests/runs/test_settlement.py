@@ -10,7 +10,7 @@ import pytest
 from openintern.errors import OpenInternError
 from openintern.tenancy.models import AuditEntry
 from openintern.tenancy.scope import org_scope
-from runs import engine
+from runs.engine import loop as engine
 from runs.models import Run
 from runs.settlement import settle_effect
 from tests.conftest import Person, events_of, reload

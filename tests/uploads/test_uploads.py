@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openintern.tenancy.scope import org_scope
-from runs import uploads
-from runs.file_types import LONGEST_NAME, plain_name
+from runs.files import uploads
+from runs.files.types import LONGEST_NAME, plain_name
 from runs.models import Upload
 from tests.conftest import Person
 

@@ -14,7 +14,7 @@ from openintern import data_directory
 from openintern.errors import Invalid, NotFound, OpenInternError
 from openintern.tenancy import audit
 from openintern.tenancy.scope import Scope
-from runs.file_types import plain_name, type_of
+from runs.files.types import plain_name, type_of
 from runs.models import Upload
 
 MAX_BYTES: Final = 8 * 1024 * 1024

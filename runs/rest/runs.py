@@ -25,7 +25,7 @@ from runs import export, lifecycle
 from runs.events import EventType
 from runs.listing import FILTERS, runs_matching
 from runs.models import Run, Session
-from runs.serializers import EffectRow, Injection, NewRun, RunDetail, RunMeta, SessionMeta, Settlement
+from runs.rest.serializers import EffectRow, Injection, NewRun, RunDetail, RunMeta, SessionMeta, Settlement
 from runs.settlement import settle_effect
 
 _PIECE = 500  # events of an export that are written at once

@@ -7,7 +7,7 @@ A step with tool calls is two transactions:
 
 A step without tool calls is one, which ends the run. What happens between transactions can be lost, never
 repeated: a resumed run finds the recorded answer and doesn't buy it again, and finds every effect done, not
-started, or in doubt (`runs.effects`).
+started, or in doubt (`runs.engine.effects`).
 """
 
 from __future__ import annotations
@@ -24,19 +24,20 @@ from django.utils import timezone
 from openintern.tenancy.models import Membership, Organization
 from openintern.tenancy.roles import Role
 from openintern.tenancy.scope import Scope
-from runs import batch, budgets, compaction, doom_loop, effects, limits, plan
-from runs.batch import Planned, Result
+from runs import budgets
 from runs.budgets import OverBudget
+from runs.engine import batch, compaction, doom_loop, effects, limits, plan
+from runs.engine.batch import Planned, Result
+from runs.engine.outcomes import CallTools, Fail, Finish, Outcome, Wait
+from runs.engine.work import Work
 from runs.events import Draft, EventType
 from runs.llm.types import Answer, ModelError
 from runs.log import StaleAttempt
 from runs.models import Run
-from runs.outcomes import CallTools, Fail, Finish, Outcome, Wait
 from runs.queue import tickets
 from runs.queue.claims import Claim
 from runs.queue.models import Ticket
 from runs.stop import Stop, Stopped
-from runs.work import Work
 
 logger = structlog.get_logger(__name__)
 

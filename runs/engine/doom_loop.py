@@ -11,12 +11,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from runs.batch import Planned, Result
+from runs.engine.batch import Planned, Result
+from runs.engine.outcomes import Fail
 from runs.events import Draft, EventType
 from runs.llm.tool_calls import parse_arguments
 from runs.llm.types import ToolCall
 from runs.models import Event
-from runs.outcomes import Fail
 
 DETECTED = "DOOM_LOOP_DETECTED"  # the code of the warning
 REFUSED = "DOOM_LOOP"  # the code of the calls that aren't carried out, and of the run that ends for it

@@ -11,12 +11,13 @@ from typing import Any
 from django.db import transaction
 
 from openintern.tenancy.scope import Scope
-from runs import conversation, log
-from runs.batch import Planned
+from runs import log
 from runs.budgets import Reservation
-from runs.doom_loop import Track
+from runs.engine import conversation
+from runs.engine.batch import Planned
+from runs.engine.doom_loop import Track
+from runs.engine.live_text import LiveWriter
 from runs.events import Draft, EventType
-from runs.live_text import LiveWriter
 from runs.llm import context
 from runs.models import Checkpoint, Event, Run
 from runs.stop import Stop

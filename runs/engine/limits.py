@@ -5,9 +5,9 @@ from __future__ import annotations
 from decimal import Decimal
 
 from openintern.tenancy.models import Membership
-from runs.outcomes import Fail
+from runs.engine.outcomes import Fail
+from runs.engine.work import Work
 from runs.queue.claims import MAX_LOSSES
-from runs.work import Work
 
 
 def before_work(work: Work, *, losses: int) -> Fail | None:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-from runs import doom_loop
-from runs.batch import Planned, Result, strategy
+from runs.engine import doom_loop
+from runs.engine.batch import Planned, Result, strategy
 from runs.events import Draft, EventType
 from runs.llm.tool_calls import parse_arguments
 from runs.llm.types import Answer, ToolCall, Usage

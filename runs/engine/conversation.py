@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from runs.attachments import with_attachments
 from runs.events import EventType
+from runs.files.attachments import with_attachments
 from runs.models import Event, Run
 
 Message = dict[str, Any]

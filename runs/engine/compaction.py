@@ -19,13 +19,14 @@ from itertools import groupby
 
 from django.db import transaction
 
-from runs import budgets, conversation, model_call, summary
-from runs.conversation import Compaction, Message
+from runs import budgets
+from runs.engine import conversation, model_call, summary
+from runs.engine.conversation import Compaction, Message
+from runs.engine.work import Work
 from runs.events import Draft, EventType
 from runs.llm import context
 from runs.llm.types import Answer, ModelError
 from runs.models import Event
-from runs.work import Work
 
 HIGH_WATER = "CONTEXT_HIGH_WATER"
 

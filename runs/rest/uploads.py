@@ -20,7 +20,7 @@ from rest_framework.views import APIView
 from openintern.api import scope_of
 from openintern.errors import Invalid
 from openintern.tenancy.access import access
-from runs import uploads
+from runs.files import uploads
 from runs.models import Upload
 
 _FORM = "multipart/form-data"

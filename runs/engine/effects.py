@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from runs.batch import Planned, Result
+from runs.engine.batch import Planned, Result
 from runs.models import Effect, Run
 from runs.tools.registry import ToolContext
 

@@ -14,8 +14,8 @@ import structlog
 
 from openintern.errors import Invalid, NotFound
 from openintern.tenancy.scope import Scope
-from runs import uploads
-from runs.file_types import IMAGES, TEXTS
+from runs.files import uploads
+from runs.files.types import IMAGES, TEXTS
 from runs.models import Run, Upload
 
 logger = structlog.get_logger(__name__)

@@ -12,12 +12,12 @@ from django.utils import timezone
 
 from openintern.redaction import redact, redact_text
 from runs import budgets
+from runs.engine.work import Work
 from runs.events import Draft, EventType
 from runs.llm import context
 from runs.llm.ask import ask
 from runs.llm.types import Answer, ModelSpec, Request, Retry, ToolCall
 from runs.tools.registry import tools
-from runs.work import Work
 
 
 def ask_model(work: Work) -> Answer:

@@ -7,7 +7,7 @@ from typing import Any
 from rest_framework import serializers
 
 from openintern.api import Text
-from runs.attachments import MOST
+from runs.files.attachments import MOST
 from runs.models import DEFAULT_AGENT, DEFAULT_SESSION_KEY, SESSION_KEY_PATTERN, Effect, Run, Session
 from runs.multitask import Strategy
 from runs.settlement import LONGEST_NOTE, Outcome
