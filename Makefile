@@ -22,8 +22,10 @@ endif
 run: $(RUNTIME) messages
 	@exec $(VENV)/bin/python manage.py up $(ARGS)
 
+# The browser's driver keeps an event loop in its thread, where Django refuses queries: its tests run by themselves.
 test: $(DEVELOPMENT) messages
-	$(VENV)/bin/python -m pytest $(ARGS)
+	$(VENV)/bin/python -m pytest $(or $(ARGS),--ignore=tests/browser)
+	$(if $(ARGS),,$(VENV)/bin/python -m pytest tests/browser)
 
 lint: $(DEVELOPMENT)
 	$(VENV)/bin/ruff check
