@@ -49,9 +49,12 @@ def find_chromium(bundled: str) -> str | None:
     return next((each for each in candidates if each and Path(each).exists()), None)
 
 
-@pytest.fixture(scope="package", autouse=True)
+@pytest.fixture(scope="session", autouse=True)
 def queries_beside_a_loop() -> Iterator[None]:
-    """Playwright keeps an event loop in the tests' thread; Django would take each query there for a mistake."""
+    """Playwright keeps an event loop in the tests' thread; Django would take each query there for a mistake.
+
+    These tests run in a call of their own (see the Makefile): what they need isn't good for the others.
+    """
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
         yield
