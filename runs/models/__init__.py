@@ -1,0 +1,34 @@
+"""What an organisation's runs are made of. Every table here lives in the organisation's own schema.
+
+| row        | written by                                  | in which transaction |
+|------------|---------------------------------------------|----------------------|
+| Run        | lifecycle (create, cancel), log.append      | with its events      |
+| Event      | log.append alone                            | with the run's `last_seq` |
+| Effect     | engine                                      | claimed with the model's answer, settled with the result |
+| Checkpoint | engine                                      | with `step.completed` |
+| LiveText   | live text of the step that is running       | its own; unlogged, may be lost |
+| LedgerEntry | budgets                                    | reserved in its own, settled with the model's answer |
+| Budget     | budgets (set, remove)                       | with its audit row   |
+"""
+
+from runs.models.budget import Budget, LedgerEntry
+from runs.models.effect import Effect
+from runs.models.history import Checkpoint, Event, LiveText
+from runs.models.run import DEFAULT_AGENT, Run
+from runs.models.session import DEFAULT_SESSION_KEY, SESSION_KEY_PATTERN, Session
+from runs.models.upload import Upload
+
+__all__ = [
+    "DEFAULT_AGENT",
+    "DEFAULT_SESSION_KEY",
+    "SESSION_KEY_PATTERN",
+    "Budget",
+    "Checkpoint",
+    "Effect",
+    "Event",
+    "LedgerEntry",
+    "LiveText",
+    "Run",
+    "Session",
+    "Upload",
+]
