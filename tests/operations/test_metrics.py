@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from openintern import metrics
 from openintern.database import own_connection_parameters
 from openintern.tenancy.scope import org_scope
-from runs.engine import loop as engine
+from runs.engine import transactions
 from runs.models import Run
 from tests.conftest import Person
 
@@ -49,7 +49,7 @@ def test_runs_are_counted_where_they_stand(
 ) -> None:
     before = read(token)
     start_run(charlie)
-    crash_in(engine, "_finish")
+    crash_in(transactions, "finish")
     start_run(alice)
 
     queued = read(token)

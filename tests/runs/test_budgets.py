@@ -17,7 +17,7 @@ from openintern.tenancy.models import AuditEntry, Project
 from openintern.tenancy.scope import org_scope
 from runs import budgets, lifecycle
 from runs.budgets import OverBudget
-from runs.engine import loop as engine
+from runs.engine import transactions
 from runs.llm import estimate as estimates
 from runs.llm.estimate import Estimate
 from runs.llm.types import ModelSpec, Request, Usage
@@ -193,7 +193,7 @@ def test_a_crash_between_reservation_and_answer_is_given_back_by_the_next_attemp
 ) -> None:
     budget = allow(alice, limit_tokens=1_000_000)
     run = start_run(alice)
-    crash_in(engine, "_finish")
+    crash_in(transactions, "finish")
     held = booked(alice, budget).reserved_tokens
 
     work()
@@ -209,7 +209,7 @@ def test_a_budget_with_room_for_one_call_survives_a_crash(
     costs("0", 100)
     allow(alice, limit_tokens=100)
     run = start_run(alice)
-    crash_in(engine, "_finish")
+    crash_in(transactions, "finish")
 
     work()
 
@@ -223,7 +223,7 @@ def test_a_run_that_ends_without_an_answer_holds_nothing(
     budget = allow(alice, limit_tokens=1_000_000)
     if end == "cancel":
         run = start_run(alice)
-        crash_in(engine, "_finish")
+        crash_in(transactions, "finish")
         with org_scope(alice.org):
             lifecycle.cancel_run(alice.scope, run.pk, at=timezone.now())
         expire_leases()

@@ -12,8 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runs import lifecycle
-from runs.engine import compaction, conversation
-from runs.engine import loop as engine
+from runs.engine import compaction, conversation, transactions
 from runs.engine.compaction import Material, choose
 from runs.engine.conversation import Compaction, Message
 from runs.events import EventType
@@ -211,13 +210,13 @@ def test_between_compactions_what_was_sent_is_only_added_to(
         assert is_longer != (step in compacted_in)
 
 
-@pytest.mark.parametrize("place", ["_finish_step", "_record_answer"])
+@pytest.mark.parametrize("place", ["finish_step", "record_answer"])
 def test_a_worker_that_takes_over_sees_the_same_conversation(
     alice: Person, start_run: Start, work: Work, heard: list[Request], crash_in: Callable[..., None], place: str
 ) -> None:
     run = start_script(start_run, alice, "taken over", *reading(22), {"text": "Done."})
     for _ in range(2):
-        crash_in(engine, place, after=True)
+        crash_in(transactions, place, after=True)
     work()
 
     assert status_of(alice, run) == "completed"

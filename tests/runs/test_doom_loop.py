@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from openintern.tenancy.scope import org_scope
-from runs.engine import loop as engine
+from runs.engine import transactions
 from runs.models import Checkpoint, Effect, Event, Run
 from runs.tools.registry import ToolContext
 from tests.conftest import Person, events_of, reload
@@ -145,14 +145,14 @@ def test_one_good_call_makes_up_for_the_bad_ones(alice: Person, start_run: Start
     assert status_of(alice, run) == "completed"
 
 
-@pytest.mark.parametrize("place", ["_record_answer", "_finish_step"])
+@pytest.mark.parametrize("place", ["record_answer", "finish_step"])
 def test_a_loop_is_noticed_although_every_step_is_another_workers(
     alice: Person, start_run: Start, work: Work, pulls: list[str], crash_in: Callable[..., None], place: str
 ) -> None:
     run = start_run(alice, steps=[calls("pull")] * 10)
 
     for _ in range(3):
-        crash_in(engine, place, after=True)
+        crash_in(transactions, place, after=True)
     work()
 
     events = events_of(alice, run)
@@ -167,8 +167,8 @@ def test_bad_calls_are_counted_across_workers(
 ) -> None:
     run = start_run(alice, steps=[BROKEN] * 5)
 
-    crash_in(engine, "_finish_step", after=True)
-    crash_in(engine, "_record_answer", after=True)
+    crash_in(transactions, "finish_step", after=True)
+    crash_in(transactions, "record_answer", after=True)
     work()
 
     assert reload(alice, run).error["code"] == "INVALID_TOOL_CALLS"  # type: ignore[index]

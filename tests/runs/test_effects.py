@@ -10,7 +10,7 @@ import pytest
 from openintern.tenancy.scope import org_scope
 from runs import lifecycle
 from runs.engine import loop as engine
-from runs.engine import plan
+from runs.engine import plan, transactions
 from runs.models import Run
 from runs.tools.registry import ToolContext
 from tests.conftest import Person, events_of, reload
@@ -102,7 +102,7 @@ def test_a_recorded_answer_is_not_bought_again(
     heard = listen(monkeypatch)
     run = counted(recovery)
 
-    crash_in(engine, "_finish_step")
+    crash_in(transactions, "finish_step")
     work()
 
     assert len([request for request in heard if len(request.messages) == 2]) == 1
@@ -144,7 +144,7 @@ def test_an_answer_that_was_not_recorded_is_bought_once_more(
     heard = listen(monkeypatch)
     run = counted("unsure")
 
-    crash_in(engine, "_record_answer")
+    crash_in(transactions, "record_answer")
     work()
 
     events = events_of(alice, run)
@@ -159,7 +159,7 @@ def test_a_crash_between_two_steps_repeats_neither(
 ) -> None:
     run = counted("unsure")
 
-    crash_in(engine, "_finish_step", after=True)
+    crash_in(transactions, "finish_step", after=True)
     work()
 
     events = events_of(alice, run)
@@ -174,7 +174,7 @@ def test_a_crash_before_the_end_is_written_ends_the_run_once(
 ) -> None:
     run = start_run(alice)
 
-    crash_in(engine, "_finish")
+    crash_in(transactions, "finish")
     work()
 
     assert_whole(alice, run)
@@ -192,7 +192,7 @@ def test_calls_after_the_one_in_doubt_wait_with_it(
     add_tool(tally.tool(), recovery="unsure", mutating=True)
     run = start_run(alice, steps=[calls("count", "count", "count"), {"text": "Three."}])
 
-    crash_in(engine, "_record_progress")
+    crash_in(transactions, "record_progress")
     work()
 
     assert len(tally.keys) == 1
@@ -232,7 +232,7 @@ def test_a_run_in_doubt_can_be_cancelled(
     alice: Person, counted: Callable[[str], Run], work: Work, crash_in: Callable[..., None]
 ) -> None:
     run = counted("unsure")
-    crash_in(engine, "_finish_step")
+    crash_in(transactions, "finish_step")
     work()
 
     with org_scope(alice.org):
@@ -246,7 +246,7 @@ def test_a_run_in_doubt_that_is_requeued_asks_again_and_does_nothing(
     alice: Person, counted: Callable[[str], Run], work: Work, crash_in: Callable[..., None], tally: Tally
 ) -> None:
     run = counted("unsure")
-    crash_in(engine, "_finish_step")
+    crash_in(transactions, "finish_step")
     work()
 
     with org_scope(alice.org):
@@ -284,7 +284,7 @@ def test_workers_that_die_far_apart_do_not_end_a_run(
     run = start_run(alice, steps=[*(calls("count", name=name) for name in "abcde"), {"text": "Five."}])
 
     for _ in range(5):
-        crash_in(engine, "_finish_step", after=True)
+        crash_in(transactions, "finish_step", after=True)
     work()
 
     assert reload(alice, run).output == "Five."

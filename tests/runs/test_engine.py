@@ -13,7 +13,7 @@ from django.conf import settings
 
 from openintern.tenancy.scope import org_scope
 from runs import lifecycle
-from runs.engine import loop as engine
+from runs.engine import transactions
 from runs.llm import scripted
 from runs.llm.types import Answer, Request, Usage
 from runs.models import Checkpoint, Effect, Event, LiveText, Run
@@ -459,14 +459,14 @@ def test_a_bug_ends_its_run_and_not_the_worker(
     alice: Person, start_run: Start, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken, fine = start_run(alice, session_key="s_bug"), start_run(alice, session_key="s_fine")
-    original = engine._finish
+    original = transactions.finish
 
     def finish(work: Any, answer: Any) -> bool:
         if work.run.pk == broken.pk:
             raise ZeroDivisionError("a secret detail")
         return original(work, answer)
 
-    monkeypatch.setattr(engine, "_finish", finish)
+    monkeypatch.setattr(transactions, "finish", finish)
 
     assert work() == 2
 

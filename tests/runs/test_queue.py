@@ -17,7 +17,7 @@ from openintern.database import own_connection_parameters
 from openintern.tenancy.models import Organization
 from openintern.tenancy.scope import org_scope, public_scope
 from runs import log
-from runs.engine import loop as engine
+from runs.engine import transactions
 from runs.events import Draft, EventType
 from runs.log import StaleAttempt
 from runs.models import Run
@@ -218,19 +218,19 @@ def test_a_zombie_can_write_nothing(alice: Person, start_run: Start) -> None:
     first = claim("zombie")
     assert first is not None
     with org_scope(alice.org):
-        zombie = engine._begin(alice.org, first, stop=Stop())
+        zombie = transactions.begin(alice.org, first, stop=Stop())
     expire_leases()
     second = claim("heir")
     assert second is not None
 
     with org_scope(alice.org):
-        engine._begin(alice.org, second, stop=Stop())
+        transactions.begin(alice.org, second, stop=Stop())
 
         assert zombie is not None
         with pytest.raises(StaleAttempt):
             zombie.record(Draft(EventType.RUN_WARNING))
         with pytest.raises(StaleAttempt):
-            engine._begin(alice.org, first, stop=Stop())
+            transactions.begin(alice.org, first, stop=Stop())
         tickets.release(zombie.run)
 
     ticket = ticket_of(run)

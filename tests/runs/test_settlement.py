@@ -10,7 +10,7 @@ import pytest
 from openintern.errors import OpenInternError
 from openintern.tenancy.models import AuditEntry
 from openintern.tenancy.scope import org_scope
-from runs.engine import loop as engine
+from runs.engine import transactions
 from runs.models import Run
 from runs.settlement import settle_effect
 from tests.conftest import Person, events_of, reload
@@ -31,7 +31,7 @@ def doubtful(
 ) -> Run:
     """A run that waits because a crash left its one call, which had taken effect once, in doubt."""
     run = counted("unsure")
-    crash_in(engine, "_finish_step")
+    crash_in(transactions, "finish_step")
     work()
     assert status_of(alice, run) == "waiting"
     return run

@@ -1,0 +1,232 @@
+"""Every transaction of the engine, and what is written in it.
+
+| transaction       | events                                                | and |
+|-------------------|-------------------------------------------------------|-----|
+| `begin`           | `run.started` or `run.resumed`                        | the fencing number |
+| `record_answer`   | `llm.called`, `tool.called`                           | the usage; a claim on every effect |
+| `record_progress` | `tool.result`                                         | effects done, and those that begin |
+| `finish_step`     | `tool.result`, `step.completed`, `step.started`       | effects done; the checkpoint |
+| `finish`          | `llm.called`, `step.completed`, `run.completed`       | the usage; the checkpoint; the ticket goes |
+| `wait`            | `run.waiting`                                         | the effect in doubt; the ticket is parked |
+| `fail`            | `run.failed`                                          | what was reserved is free; the ticket goes |
+
+What happens between transactions can be lost, never repeated: a resumed run finds the recorded answer and doesn't
+buy it again, and finds every effect done, not started, or in doubt (`runs.engine.effects`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from openintern.tenancy.models import Membership, Organization
+from openintern.tenancy.roles import Role
+from openintern.tenancy.scope import Scope
+from runs import budgets
+from runs.engine import batch, effects, plan
+from runs.engine.batch import Planned, Result
+from runs.engine.outcomes import Fail, Wait
+from runs.engine.work import Work
+from runs.events import Draft, EventType
+from runs.llm.types import Answer
+from runs.models import Run
+from runs.queue import tickets
+from runs.queue.claims import Claim
+from runs.queue.models import Ticket
+from runs.stop import Stop
+
+
+@transaction.atomic
+def begin(org: Organization, claim: Claim, *, stop: Stop) -> Work | None:
+    """Raise the fencing number, which shuts out every earlier attempt, and say that work begins or goes on.
+
+    The run is read under the lock under which it is fenced, so nothing that an earlier attempt wrote is missed.
+    Returns None for a run that has ended or is gone.
+    """
+    run = (
+        Run.objects.select_for_update(of=("self",))
+        .select_related("session", "user", "project")
+        .filter(pk=claim.run_id)
+        .first()
+    )
+    if run is None or run.is_final:
+        return None
+    work = Work(run=run, scope=scope_of(org, run), stop=stop)
+    work.load()
+    if run.last_seq == 0 or run.step == 0:
+        drafts = [Draft(EventType.RUN_STARTED, {"input": run.input, "config": _public_config(run)}, step=0)]
+        changes: dict[str, Any] = {"started_at": timezone.now(), "step": 1}
+        if run.config["max_steps"] > 0:
+            drafts.append(Draft(EventType.STEP_STARTED, {"stepNumber": 1}, step=1))
+    else:
+        unsettled = run.effects.exclude(status="done").count()
+        payload = {
+            "checkpoint_step_id": f"step_{run.step - 1:04d}",
+            "orphaned_tool_calls": unsettled,
+            "losses": claim.losses,
+        }
+        drafts, changes = [Draft(EventType.RUN_RESUMED, payload)], {}
+    work.record(
+        *drafts, fence=Q(attempt__lt=claim.attempt), attempt=claim.attempt, status=Run.Status.RUNNING, **changes
+    )
+    if claim.attempt > 1:
+        budgets.release(run)
+    if claim.losses:
+        _note_losses(run, claim)
+    return work
+
+
+def record_answer(
+    work: Work, answer: Answer, planned: list[Planned], refused: list[Result], *, warnings: list[Draft]
+) -> None:
+    """Transaction 1: the answer is stored, and every effect claimed, before anything acts on it."""
+    run = work.run
+    drafts = [
+        _llm_called(work, answer),
+        *warnings,
+        plan.batch_started(run, answer.tool_calls, planned),
+        *plan.call_drafts(answer.tool_calls, planned, refused),
+    ]
+    with transaction.atomic():
+        work.record(*drafts, **plan.usage_changes(run, answer))
+        effects.claim(run, batch.rounds(planned))
+        budgets.settle(run, answer.usage, held=work.held, at=timezone.now())
+        work.live.clear()
+
+
+def record_progress(work: Work, results: list[Result], *, starting: list[Planned]) -> None:
+    """Between two calls of which one can't be repeated: what is done is stored, what comes is marked as begun."""
+    with transaction.atomic():
+        work.record(*plan.result_drafts(results))
+        effects.settle(work.run, results)
+        effects.start(work.run, starting)
+
+
+def finish_step(work: Work, answer: Answer, results: list[Result]) -> None:
+    """Transaction 2: the results, the checkpoint, and the beginning of the next step."""
+    run = work.run
+    stored = [not event.payload["isError"] for event in work.step_events if event.type == EventType.TOOL_RESULT]
+    drafts = [
+        *plan.result_drafts(results, order=answer.tool_calls),
+        plan.batch_completed(run, [*stored, *(not result.error for result in results)], duration_ms=work.step_ms()),
+        _step_completed(work, "tool_call"),
+        *_next_step(run),
+    ]
+    with transaction.atomic():
+        events = work.record(
+            *drafts,
+            step=run.step + 1,
+            tool_call_count=run.tool_call_count + len(answer.tool_calls),
+            active_ms=work.active_ms(),
+        )
+        effects.settle(run, results)
+        work.checkpoint(events)
+
+
+def finish(work: Work, answer: Answer) -> bool:
+    """Store the final answer and end the run; unless somebody spoke meanwhile: then go on, and return False."""
+    run = work.run
+    called = _llm_called(work, answer)
+    with transaction.atomic():
+        if work.has_news():
+            drafts = [called, _step_completed(work, "continue"), *_next_step(run)]
+            changes: dict[str, Any] = {"step": run.step + 1}
+        else:
+            ended = Draft(EventType.RUN_COMPLETED, {"output": answer.text, "duration_ms": _duration_ms(run)})
+            drafts = [called, _step_completed(work, "final_answer"), ended]
+            changes = {"status": Run.Status.COMPLETED, "output": answer.text, "ended_at": timezone.now()}
+        events = work.record(*drafts, active_ms=work.active_ms(), **plan.usage_changes(run, answer), **changes)
+        work.checkpoint(events)
+        budgets.settle(run, answer.usage, held=work.held, at=timezone.now())
+        work.live.clear()
+        if run.is_final:
+            tickets.close(run)
+    return run.is_final
+
+
+def wait(work: Work, wait: Wait) -> None:
+    """Leave the run to a person: it holds no worker, and keeps its place in its session."""
+    with transaction.atomic():
+        payload = {"reason": wait.reason, "message": wait.message, "tool_call_id": wait.tool_call_id}
+        work.record(Draft(EventType.RUN_WAITING, payload), status=Run.Status.WAITING, active_ms=work.active_ms())
+        effects.doubt(work.run, wait.tool_call_id)
+        tickets.park(work.run)
+
+
+def fail(work: Work, failure: Fail) -> None:
+    """End the run without an answer."""
+    error: dict[str, Any] = {"code": failure.code, "message": failure.message}
+    if failure.details:
+        error["details"] = failure.details
+    with transaction.atomic():
+        work.record(
+            Draft(EventType.RUN_FAILED, {"error": error, "duration_ms": _duration_ms(work.run)}),
+            status=Run.Status.FAILED,
+            error=error,
+            ended_at=timezone.now(),
+            active_ms=work.active_ms(),
+        )
+        budgets.release(work.run)
+        tickets.close(work.run)
+
+
+def scope_of(org: Organization, run: Run) -> Scope:
+    """Return in whose name the run acts. Somebody who has left keeps a name, but no rights (see `limits`)."""
+    membership = Membership.objects.filter(organization=org, user=run.user, user__is_active=True).first()
+    return Scope(
+        org=org,
+        user=run.user,
+        role=Role(membership.role) if membership else Role.VIEWER,
+        project=run.project,
+        via="run",
+    )
+
+
+def _note_losses(run: Run, claim: Claim) -> None:
+    """Count the workers that died over this run since it last got on."""
+    losses = claim.losses if run.step == claim.step_at_claim else 1
+    Ticket.objects.filter(pk=claim.ticket_id).update(losses=losses, step_at_claim=run.step)
+
+
+def _llm_called(work: Work, answer: Answer) -> Draft:
+    return plan.llm_called(
+        work.run,
+        answer,
+        duration_ms=work.answered_in_ms,
+        heard_seq=work.heard_seq,
+        estimated_tokens=work.estimated_tokens,
+    )
+
+
+def _step_completed(work: Work, result_type: str) -> Draft:
+    return Draft(
+        EventType.STEP_COMPLETED,
+        {"stepNumber": work.run.step, "resultType": result_type, "duration_ms": work.step_ms()},
+    )
+
+
+def _next_step(run: Run) -> list[Draft]:
+    """The start of the next step, unless the run may have no more."""
+    number = run.step + 1
+    return (
+        [Draft(EventType.STEP_STARTED, {"stepNumber": number}, step=number)]
+        if number <= run.config["max_steps"]
+        else []
+    )
+
+
+def _public_config(run: Run) -> dict[str, Any]:
+    model = run.config["model"]
+    return {
+        "provider": model["provider"],
+        "model": model["model"],
+        "max_steps": run.config["max_steps"],
+        "timeout_ms": run.config["timeout_ms"],
+    }
+
+
+def _duration_ms(run: Run) -> int | None:
+    return round((timezone.now() - run.started_at).total_seconds() * 1000) if run.started_at else None
