@@ -84,6 +84,7 @@ class Agent:
     """Bounds of a run, the place of its files, runs at once by model, whether agents may ask to run commands.
 
     `max_cost_per_run` is in USD, None for no bound; `context_tokens` is the most that a model is shown at once.
+    A question to a person expires `approval_hours` after it was asked.
     """
 
     max_steps: int = 10
@@ -94,6 +95,7 @@ class Agent:
     max_cost_per_run: Decimal | None = None
     model_limits: Mapping[str, int] = field(default_factory=dict)
     exec_command: bool = False
+    approval_hours: int = 168
 
 
 @dataclass(frozen=True)
@@ -223,6 +225,7 @@ def _agent(sources: _Sources, *, base_dir: Path) -> Agent:
         max_cost_per_run=sources.get("agent.maxCostPerRun", "MAX_COST_PER_RUN", _amount, None),
         model_limits=sources.get("agent.modelLimits", "MODEL_LIMITS", _limits, {}),
         exec_command=sources.get("agent.execCommand", "OPENINTERN_EXEC_COMMAND", _truth, False),
+        approval_hours=sources.get("agent.approvalHours", "APPROVAL_HOURS", _count, Agent.approval_hours),
     )
 
 

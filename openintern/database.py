@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any, Protocol
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django.db import connection
@@ -12,6 +16,18 @@ from openintern.configuration import Configuration
 from openintern.postgres import running_url
 
 POOL_SIZE = 20
+
+#: When a peer counts as gone that no longer answers, not even with a reset: a machine without power, a firewall that
+#: forgot the connection. What was sent has to be acknowledged within 15 s; where nothing is sent, three probes tell
+#: after 10 + 3 × 3 s. Whoever needs other bounds names them in DATABASE_URL.
+NETWORK = {
+    "connect_timeout": 10,
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
 
 
 def database_settings(config: Configuration) -> dict[str, Any]:
@@ -32,7 +48,7 @@ def database_settings(config: Configuration) -> dict[str, Any]:
         "CONN_MAX_AGE": 0 if _pooled() else 600,
         "CONN_HEALTH_CHECKS": not _pooled(),
         "DISABLE_SERVER_SIDE_CURSORS": True,
-        "OPTIONS": {**query, **_options()},
+        "OPTIONS": {**NETWORK, **query, **_options()},
     }
 
 
@@ -42,10 +58,7 @@ def _pooled() -> bool:
 
 
 def _options() -> dict[str, Any]:
-    options: dict[str, Any] = {
-        "application_name": os.environ.get("OPENINTERN_PROCESS", "openintern"),
-        "connect_timeout": 10,
-    }
+    options: dict[str, Any] = {"application_name": os.environ.get("OPENINTERN_PROCESS", "openintern")}
     if _pooled():
         # max_lifetime bounds what a connection remembers of the schemas it has visited
         options["pool"] = {"min_size": 1, "max_size": POOL_SIZE, "timeout": 10, "max_lifetime": 600, "max_idle": 30}
@@ -58,3 +71,31 @@ def own_connection_parameters() -> dict[str, Any]:
     for name in ("cursor_factory", "context", "pool"):
         parameters.pop(name, None)
     return parameters
+
+
+class Line(Protocol):
+    """What can be hung up on: a connection with a socket."""
+
+    def fileno(self) -> int: ...
+
+
+@contextmanager
+def answered_within(seconds: float, line: Line) -> Iterator[None]:
+    """Let the block's queries on a psycopg connection fail rather than wait longer than that for an answer.
+
+    For threads that must not stand still whatever stands between us and the database: a proxy may acknowledge what
+    it never passes on, and TCP's own time-outs see nothing wrong. The connection is of no use afterwards.
+    """
+    with closing(socket.socket(fileno=os.dup(line.fileno()))) as own:
+        timer = threading.Timer(seconds, _hang_up, [own])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            timer.join()
+
+
+def _hang_up(line: socket.socket) -> None:
+    line.shutdown(socket.SHUT_RDWR)

@@ -9,7 +9,7 @@ from openintern.tenancy import audit
 from openintern.tenancy.scope import Scope
 from runs import budgets, log
 from runs.events import Draft, EventType
-from runs.models import Run
+from runs.models import Approval, Run
 from runs.queue import tickets
 
 
@@ -27,6 +27,7 @@ def cancel(scope: Scope, run: Run, *, at: datetime, why: str = "", **changes: An
         ended_at=at,
         **changes,
     )
+    Approval.objects.withdraw(run)
     budgets.release(run)
     tickets.withdraw(run)
     audit.record_for(scope, "run.cancel", object_id=run.pk, **({"reason": why} if why else {}))

@@ -4,6 +4,7 @@ from django.urls import path, register_converter
 
 from runs import stream
 from runs.models import SESSION_KEY_PATTERN
+from runs.rest import approvals as approval_api
 from runs.rest import budgets as budget_api
 from runs.rest import runs as api
 from runs.rest import uploads as upload_api
@@ -27,9 +28,14 @@ class UploadId(RunId):
     regex = r"upl_[A-Za-z0-9]{1,36}"
 
 
+class ApprovalId(RunId):
+    regex = r"apr_[A-Za-z0-9]{1,36}"
+
+
 register_converter(RunId, "run_id")
 register_converter(SessionKey, "session_key")
 register_converter(UploadId, "upload_id")
+register_converter(ApprovalId, "approval_id")
 
 urlpatterns = [
     path("runs", api.Runs.as_view()),
@@ -42,6 +48,12 @@ urlpatterns = [
     path("runs/<run_id:run_id>/inject", api.RunInject.as_view()),
     path("runs/<run_id:run_id>/effects", api.RunEffects.as_view()),
     path("runs/<run_id:run_id>/effects/<str:tool_call_id>/settle", api.EffectSettle.as_view()),
+    path("runs/<run_id:run_id>/approve", approval_api.RunApprove.as_view()),
+    path("runs/<run_id:run_id>/reject", approval_api.RunReject.as_view()),
+    path("approvals", approval_api.Approvals.as_view()),
+    path("approvals/decide", approval_api.DecideMany.as_view()),
+    path("approvals/<approval_id:approval_id>", approval_api.OneApproval.as_view()),
+    path("approvals/<approval_id:approval_id>/grant", approval_api.Grant.as_view()),
     path("uploads", upload_api.Uploads.as_view()),
     path("uploads/<upload_id:upload_id>", upload_api.OneUpload.as_view()),
     path("sessions", api.Sessions.as_view()),

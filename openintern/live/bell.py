@@ -63,7 +63,8 @@ class Bell:
     async def _listen(self) -> None:
         """Listen until the connection fails."""
         async with await _connect() as connection:
-            await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(self._channel)))
+            async with asyncio.timeout(_HEARTBEAT):
+                await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(self._channel)))
             self.is_listening = True
             self._ring_everybody()
             while True:

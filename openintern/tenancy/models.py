@@ -71,6 +71,11 @@ class Organization(TenantMixin):  # type: ignore[misc]  # the library has no typ
             "Runs that ended longer ago are removed with their events, once a day. Empty: they are kept for ever."
         ),
     )
+    four_eyes = models.BooleanField(
+        _("four eyes"),
+        default=False,
+        help_text=_("High-risk calls are approved by an admin in person, never by whoever started the run."),
+    )
     migrated_to = models.CharField(max_length=64, default="", editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 

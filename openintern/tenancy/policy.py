@@ -24,6 +24,8 @@ POLICY: Final[dict[tuple[str, str], Role]] = {
     ("run", "requeue"): Role.ADMIN,
     ("effect", "read"): Role.VIEWER,
     ("effect", "settle"): Role.MEMBER,
+    ("approval", "read"): Role.VIEWER,
+    ("approval", "decide"): Role.MEMBER,
     ("session", "read"): Role.VIEWER,
     ("session", "change"): Role.MEMBER,
     ("budget", "read"): Role.VIEWER,

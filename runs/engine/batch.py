@@ -26,11 +26,17 @@ _LOOK_INTERVAL = 0.2  # seconds between looks at whether to stop
 
 @dataclass(frozen=True)
 class Planned:
-    """A tool call that may run: its tool, its checked arguments, and the rule that let it pass."""
+    """A tool call that may run: its tool, its checked arguments, and the rule that let it pass.
+
+    One that `asks` may run only when a person has said so; `reason` is what that person is told.
+    """
 
     call: ToolCall
     tool: Tool
     rule: str
+    asks: bool = False
+    reason: str = ""
+    is_edited: bool = False  # a person put other arguments in the place of the model's
 
     @property
     def runs_alone(self) -> bool:
@@ -47,6 +53,7 @@ class Result:
     code: str = "TOOL_ERROR"
     duration_ms: int = 0
     in_doubt: bool = False
+    is_edited: bool = False
 
     def payload(self) -> dict[str, Any]:
         """Return the payload of the `tool.result` event."""
@@ -57,6 +64,8 @@ class Result:
             "isError": bool(self.error),
             "duration_ms": self.duration_ms,
         }
+        if self.is_edited:
+            body["args"] = self.call.arguments
         if self.error:
             body["error"] = {"code": self.code, "message": self.error}
         return body
@@ -120,6 +129,7 @@ def _overdue(one: Planned, elapsed: float) -> Result:
         code="TOOL_TIMEOUT",
         duration_ms=round(elapsed * 1000),
         in_doubt=one.tool.recovery == "unsure",
+        is_edited=one.is_edited,
     )
 
 
@@ -139,4 +149,5 @@ def _call(one: Planned, context: ToolContext) -> Result:
         error = f"{one.tool.name} failed with an internal error"
     finally:
         connections.close_all()
-    return Result(one.call, value=value, error=error, duration_ms=round((time.monotonic() - begun) * 1000))
+    duration_ms = round((time.monotonic() - begun) * 1000)
+    return Result(one.call, value=value, error=error, duration_ms=duration_ms, is_edited=one.is_edited)

@@ -119,6 +119,9 @@ def _tool_reply(payload: dict[str, Any], *, limit: int | None) -> Message:
         content = f"Error: {payload['error']['message']}"
     else:
         content = json.dumps(payload["result"], ensure_ascii=False)
+    if "args" in payload:
+        changed = json.dumps(payload["args"], ensure_ascii=False)
+        content = f"[A person changed the arguments of this call to {changed}]\n{content}"
     if limit is not None and len(content) > limit:
         content = f"{content[:limit]}\n[cut: {len(content) - limit} more characters; ask again if they are needed]"
     return {"role": "tool", "tool_call_id": payload["tool_call_id"], "content": content}

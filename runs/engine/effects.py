@@ -20,8 +20,8 @@ from runs.models import Effect, Run
 from runs.tools.registry import ToolContext
 
 
-def claim(run: Run, rounds: Sequence[Sequence[Planned]]) -> None:
-    """Write a row for every call. Those of the first round are started with this transaction.
+def claim(run: Run, rounds: Sequence[Sequence[Planned]], *, begin: bool) -> None:
+    """Write a row for every call. Those of the first round are started with this transaction, if they `begin` now.
 
     A later call whose outcome nobody could tell is only planned: it is started by `start`, just before it runs.
     """
@@ -35,7 +35,7 @@ def claim(run: Run, rounds: Sequence[Sequence[Planned]]) -> None:
                 tool=one.tool.name,
                 args_hash=args_hash(one.call.arguments),
                 recovery=one.tool.recovery,
-                status=Effect.Status.PLANNED if number and is_unsure(one) else Effect.Status.STARTED,
+                status=Effect.Status.STARTED if begin and not (number and is_unsure(one)) else Effect.Status.PLANNED,
                 attempt=run.attempt,
                 rule=one.rule,
             )
@@ -48,6 +48,12 @@ def claim(run: Run, rounds: Sequence[Sequence[Planned]]) -> None:
 def start(run: Run, calls: Iterable[Planned]) -> None:
     """Mark calls as begun, in the transaction before they are."""
     _rows(run, [one.call.id for one in calls]).update(status=Effect.Status.STARTED, attempt=run.attempt)
+
+
+def start_planned(run: Run, calls: Iterable[Planned]) -> None:
+    """Mark calls that waited for a decision as begun, but for those that `start` marks one by one."""
+    waited = _rows(run, [one.call.id for one in calls if not is_unsure(one)]).filter(status=Effect.Status.PLANNED)
+    waited.update(status=Effect.Status.STARTED, attempt=run.attempt)
 
 
 def settle(run: Run, results: Iterable[Result]) -> None:

@@ -13,7 +13,7 @@ import structlog
 
 from openintern.tenancy.models import Organization
 from runs.budgets import OverBudget
-from runs.engine import batch, compaction, doom_loop, effects, limits, plan, transactions
+from runs.engine import approval, batch, compaction, doom_loop, effects, limits, plan, transactions
 from runs.engine.batch import Planned, Result
 from runs.engine.outcomes import CallTools, Fail, Finish, Outcome, Wait
 from runs.engine.work import Work
@@ -35,6 +35,14 @@ class Hold:
 
     stop: Stop
     is_draining: Callable[[], bool]  # finish the step, then hand the run back
+
+
+@dataclass(frozen=True)
+class Todo:
+    """What is left of a step: calls that have to run, and results that are known without."""
+
+    calls: list[Planned]
+    known: list[Result]
 
 
 def execute(org: Organization, claim: Claim, hold: Hold) -> None:
@@ -78,8 +86,11 @@ def _take_steps(work: Work, hold: Hold) -> None:
             case Finish(answer):
                 if transactions.finish(work, answer):
                     return
+            case Wait(reason=approval.WAITING_FOR) as wait:
+                transactions.wait_for_approval(work, wait)
+                return
             case Wait() as wait:
-                transactions.wait(work, wait)
+                transactions.wait_for_settlement(work, wait)
                 return
             case Fail() as failure:
                 transactions.fail(work, failure)
@@ -118,21 +129,32 @@ def _use_tools(work: Work, answer: Answer, *, is_new: bool) -> Wait | None:
     if _is_loop(work, answer, planned, refused, is_new=is_new):
         planned, refused = [], doom_loop.refuse(answer.tool_calls)
         warnings.append(doom_loop.warning(answer.tool_calls))
-    rounds, results = batch.rounds(planned), refused
     if is_new:
+        planned = approval.with_grants(work.run, planned)
         transactions.record_answer(work, answer, planned, refused, warnings=warnings)
+        todo = approval.wait_for(planned) if any(one.asks for one in planned) else Todo(planned, refused)
     else:
-        recovered = effects.recover(work.run, planned, context=work.context)
-        if recovered.in_doubt:
-            return _doubt(recovered.in_doubt[0])
-        known = {event.payload["tool_call_id"] for event in work.step_events if event.type == EventType.TOOL_RESULT}
-        results = [result for result in [*refused, *recovered.found] if result.call.id not in known]
-        rounds = batch.rounds(recovered.todo)
-    outcome = _carry_out(work, rounds, results, first_is_claimed=is_new)
+        todo = _take_up(work, planned, refused)
+    outcome = _carry_out(work, todo, first_is_claimed=is_new) if isinstance(todo, Todo) else todo
     if isinstance(outcome, Wait):
         return outcome
     transactions.finish_step(work, answer, outcome)
     return None
+
+
+def _take_up(work: Work, planned: list[Planned], refused: list[Result]) -> Todo | Wait:
+    """Return what a step that was begun before still has to do, or what a person has to say first."""
+    if any(one.asks for one in planned):
+        judged = transactions.hear_decisions(work, planned)
+        if judged.pending:
+            return approval.wait_for(judged.pending)
+        planned, refused = judged.go, [*refused, *judged.refused]
+    recovered = effects.recover(work.run, planned, context=work.context)
+    if recovered.in_doubt:
+        return _doubt(recovered.in_doubt[0])
+    stored = {event.payload["tool_call_id"] for event in work.step_events if event.type == EventType.TOOL_RESULT}
+    known = [result for result in [*refused, *recovered.found] if result.call.id not in stored]
+    return Todo(recovered.todo, known)
 
 
 def _is_loop(work: Work, answer: Answer, planned: list[Planned], refused: list[Result], *, is_new: bool) -> bool:
@@ -142,14 +164,12 @@ def _is_loop(work: Work, answer: Answer, planned: list[Planned], refused: list[R
     return work.track.repeats(answer.tool_calls) and not doom_loop.are_invalid(planned, refused)
 
 
-def _carry_out(
-    work: Work, rounds: list[list[Planned]], known: list[Result], *, first_is_claimed: bool
-) -> list[Result] | Wait:
-    """Run the rounds; return the results that aren't stored yet, the `known` ones among them.
+def _carry_out(work: Work, todo: Todo, *, first_is_claimed: bool) -> list[Result] | Wait:
+    """Run the calls; return the results that aren't stored yet, the known ones among them.
 
     Before and after a call that can't be repeated, what is known is stored: a crash then leaves one call in doubt, not several.
     """
-    unstored = list(known)
+    rounds, unstored = batch.rounds(todo.calls), list(todo.known)
     for number, calls in enumerate(rounds):
         neighbours = [*calls, *(rounds[number - 1] if number else [])]
         if any(effects.is_unsure(one) for one in neighbours) and not (number == 0 and first_is_claimed):

@@ -12,7 +12,7 @@ from runs.events import Draft, EventType
 from runs.llm.tool_calls import parse_arguments
 from runs.llm.types import Answer, ToolCall, Usage
 from runs.models import Event, Run
-from runs.tools.policy import decide
+from runs.tools.policy import Verdict, decide
 from runs.tools.registry import ToolError, tools
 
 _BLOCKED = ("BLOCKED", doom_loop.REFUSED)
@@ -43,11 +43,11 @@ def _judge(call: ToolCall, offered: Sequence[str]) -> Planned | Result:
     except ToolError as error:
         return Result(call, error=str(error), code="INVALID_ARGUMENTS")
     decision = decide(tool=tool)
-    if not decision.allowed:
+    if decision.verdict is Verdict.DENY:
         return Result(call, error=f"Blocked: {decision.reason}", code="BLOCKED")
     if call.name not in offered:
         return Result(call, error=f"Blocked: {call.name} was not offered when this run began", code="BLOCKED")
-    return Planned(call, tool, decision.rule)
+    return Planned(call, tool, decision.rule, asks=decision.verdict is Verdict.ASK, reason=decision.reason)
 
 
 def llm_called(run: Run, answer: Answer, *, duration_ms: int, heard_seq: int, estimated_tokens: int) -> Draft:
@@ -136,13 +136,36 @@ def batch_completed(run: Run, outcomes: Sequence[bool], *, duration_ms: int) -> 
 
 
 def call_drafts(calls: Sequence[ToolCall], planned: Sequence[Planned], refused: Sequence[Result]) -> list[Draft]:
-    """One event for each call, in the model's order: `tool.called`, or `tool.blocked` where we say no."""
-    rules = {one.call.id: (one.rule, one.tool) for one in planned}
+    """The events of each call, in the model's order: `tool.called`, or `tool.blocked` where we say no.
+
+    `tool.requires_approval` follows a call that a person has to decide about.
+    """
+    may_run = {one.call.id: one for one in planned}
     reasons = {result.call.id: result for result in refused}
-    return [_call_draft(call, rules.get(call.id), reasons.get(call.id)) for call in calls]
+    drafts = []
+    for call in calls:
+        one = may_run.get(call.id)
+        drafts.append(_call_draft(call, one, reasons.get(call.id)))
+        if one is not None and one.asks:
+            drafts.append(_question_draft(one))
+    return drafts
 
 
-def _call_draft(call: ToolCall, allowed: tuple[str, Any] | None, refusal: Result | None) -> Draft:
+def _question_draft(one: Planned) -> Draft:
+    return Draft(
+        EventType.TOOL_REQUIRES_APPROVAL,
+        {
+            "toolName": one.tool.name,
+            "tool_call_id": one.call.id,
+            "args": one.call.arguments,
+            "reason": one.reason,
+            "rule": one.rule,
+            "risk_level": one.tool.risk,
+        },
+    )
+
+
+def _call_draft(call: ToolCall, allowed: Planned | None, refusal: Result | None) -> Draft:
     payload: dict[str, Any] = {
         "toolName": call.name,
         "tool_call_id": call.id,
@@ -154,8 +177,11 @@ def _call_draft(call: ToolCall, allowed: tuple[str, Any] | None, refusal: Result
             EventType.TOOL_BLOCKED, payload | {"reason": refusal.error, "risk_level": tool.risk if tool else None}
         )
     if allowed is not None:
-        rule, tool = allowed
-        payload |= {"rule": rule, "risk_level": tool.risk, "recovery": tool.recovery}
+        payload |= {
+            "rule": allowed.rule,
+            "risk_level": allowed.tool.risk,
+            "recovery": allowed.tool.recovery,
+        }
     return Draft(EventType.TOOL_CALLED, payload)
 
 

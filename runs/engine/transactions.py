@@ -7,7 +7,8 @@
 | `record_progress` | `tool.result`                                         | effects done, and those that begin |
 | `finish_step`     | `tool.result`, `step.completed`, `step.started`       | effects done; the checkpoint |
 | `finish`          | `llm.called`, `step.completed`, `run.completed`       | the usage; the checkpoint; the ticket goes |
-| `wait`            | `run.waiting`                                         | the effect in doubt; the ticket is parked |
+| `wait_for_…`      | `run.waiting`                                         | the effect in doubt; the ticket is parked |
+| `hear_decisions`  | `tool.rejected` for what expired                      | effects that may begin |
 | `fail`            | `run.failed`                                          | what was reserved is free; the ticket goes |
 
 What happens between transactions can be lost, never repeated: a resumed run finds the recorded answer and doesn't
@@ -26,13 +27,13 @@ from openintern.tenancy.models import Membership, Organization
 from openintern.tenancy.roles import Role
 from openintern.tenancy.scope import Scope
 from runs import budgets
-from runs.engine import batch, effects, plan
+from runs.engine import approval, batch, effects, plan
 from runs.engine.batch import Planned, Result
 from runs.engine.outcomes import Fail, Wait
 from runs.engine.work import Work
 from runs.events import Draft, EventType
 from runs.llm.types import Answer
-from runs.models import Run
+from runs.models import Approval, Run
 from runs.queue import tickets
 from runs.queue.claims import Claim
 from runs.queue.models import Ticket
@@ -92,7 +93,8 @@ def record_answer(
     ]
     with transaction.atomic():
         work.record(*drafts, **plan.usage_changes(run, answer))
-        effects.claim(run, batch.rounds(planned))
+        effects.claim(run, batch.rounds(planned), begin=not any(one.asks for one in planned))
+        approval.ask(run, planned)
         budgets.settle(run, answer.usage, held=work.held, at=timezone.now())
         work.live.clear()
 
@@ -147,13 +149,36 @@ def finish(work: Work, answer: Answer) -> bool:
     return run.is_final
 
 
-def wait(work: Work, wait: Wait) -> None:
-    """Leave the run to a person: it holds no worker, and keeps its place in its session."""
+def wait_for_settlement(work: Work, wait: Wait) -> None:
+    """Leave the run to a person who finds out what a call has done: it holds no worker, and keeps its place."""
     with transaction.atomic():
-        payload = {"reason": wait.reason, "message": wait.message, "tool_call_id": wait.tool_call_id}
-        work.record(Draft(EventType.RUN_WAITING, payload), status=Run.Status.WAITING, active_ms=work.active_ms())
+        _record_waiting(work, wait)
         effects.doubt(work.run, wait.tool_call_id)
         tickets.park(work.run)
+
+
+def wait_for_approval(work: Work, wait: Wait) -> None:
+    """Leave the run to a person who decides, at most until the first question expires: then a worker takes it up."""
+    with transaction.atomic():
+        _record_waiting(work, wait)
+        tickets.park(work.run, until=approval.next_expiry(work.run))
+
+
+def hear_decisions(work: Work, planned: list[Planned]) -> approval.Judged:
+    """On waking: close the questions whose time is over, and begin what may be begun."""
+    with transaction.atomic():
+        work.lock()
+        if expired := approval.expire(work.run):
+            work.record(*expired)
+        judged = approval.judge(work.run, planned)
+        if not judged.pending:
+            effects.start_planned(work.run, judged.go)
+    return judged
+
+
+def _record_waiting(work: Work, wait: Wait) -> None:
+    payload = {"reason": wait.reason, "message": wait.message, "tool_call_id": wait.tool_call_id}
+    work.record(Draft(EventType.RUN_WAITING, payload), status=Run.Status.WAITING, active_ms=work.active_ms())
 
 
 def fail(work: Work, failure: Fail) -> None:
@@ -169,6 +194,7 @@ def fail(work: Work, failure: Fail) -> None:
             ended_at=timezone.now(),
             active_ms=work.active_ms(),
         )
+        Approval.objects.withdraw(work.run)
         budgets.release(work.run)
         tickets.close(work.run)
 

@@ -105,10 +105,15 @@ class Work:
 
     def has_news(self) -> bool:
         """Whether somebody spoke to the run since it last listened. Locks the run's row."""
+        last_seq = self.lock()
+        return last_seq > self.known_seq and bool(self._said_by_others(upto=last_seq))
+
+    def lock(self) -> int:
+        """Lock the run's row until the transaction ends; return its `last_seq`. Raises StaleAttempt."""
         row = Run.objects.select_for_update().only("last_seq", "attempt").get(pk=self.run.pk)
         if row.attempt != self.run.attempt:
             raise log.StaleAttempt(self.run.pk)
-        return row.last_seq > self.known_seq and bool(self._said_by_others(upto=row.last_seq))
+        return row.last_seq
 
     def checkpoint(self, events: Iterable[Event]) -> None:
         """Mark the step of the `step.completed` among `events` as finished, in their transaction."""

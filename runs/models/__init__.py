@@ -5,12 +5,14 @@
 | Run        | lifecycle (create, cancel), log.append      | with its events      |
 | Event      | log.append alone                            | with the run's `last_seq` |
 | Effect     | engine                                      | claimed with the model's answer, settled with the result |
+| Approval   | engine (asks), approvals (decides)          | with the model's answer; with the decision's event |
 | Checkpoint | engine                                      | with `step.completed` |
 | LiveText   | live text of the step that is running       | its own; unlogged, may be lost |
 | LedgerEntry | budgets                                    | reserved in its own, settled with the model's answer |
 | Budget     | budgets (set, remove)                       | with its audit row   |
 """
 
+from runs.models.approval import Approval
 from runs.models.budget import Budget, LedgerEntry
 from runs.models.effect import Effect
 from runs.models.history import Checkpoint, Event, LiveText
@@ -22,6 +24,7 @@ __all__ = [
     "DEFAULT_AGENT",
     "DEFAULT_SESSION_KEY",
     "SESSION_KEY_PATTERN",
+    "Approval",
     "Budget",
     "Checkpoint",
     "Effect",

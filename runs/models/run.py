@@ -59,7 +59,7 @@ class Run(models.Model):
     #: From which states a run may pass into which. `log.append` holds every change against it.
     TRANSITIONS: ClassVar[dict[str, tuple[str, ...]]] = {
         Status.RUNNING: (Status.PENDING, Status.RUNNING, Status.WAITING),
-        Status.WAITING: (Status.RUNNING,),
+        Status.WAITING: (Status.RUNNING, Status.WAITING),
         Status.PENDING: (Status.RUNNING, Status.WAITING),
         Status.COMPLETED: (Status.RUNNING,),
         Status.FAILED: (Status.PENDING, Status.RUNNING, Status.WAITING),

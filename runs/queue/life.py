@@ -10,7 +10,7 @@ import uuid
 import psycopg
 import structlog
 
-from openintern.database import own_connection_parameters
+from openintern.database import answered_within, own_connection_parameters
 
 logger = structlog.get_logger(__name__)
 
@@ -18,6 +18,7 @@ BEAT_SECONDS = 5.0
 #: A cluster that hasn't been seen for this long is taken for dead.
 DEAD_AFTER_SECONDS = 20
 _FORGET_AFTER = "1 hour"
+_ANSWER_SECONDS = 10.0  # how long the database may take over a sign of life
 
 _BEAT = """
     INSERT INTO public.queue_cluster (id, host, pid, workers) VALUES (%s, %s, %s, %s)
@@ -57,12 +58,16 @@ class Life:
         while True:
             try:
                 with psycopg.connect(**own_connection_parameters(), autocommit=True) as own:
-                    own.execute(
-                        "DELETE FROM public.queue_cluster WHERE seen_at < now() - %s::interval", [_FORGET_AFTER]
-                    )
-                    while True:
-                        own.execute(_BEAT, self._row)
-                        self.pause(BEAT_SECONDS)
+                    self._beat_on(own)
             except psycopg.Error as error:
                 logger.warning("no sign of life can be given", error=str(error))
                 self.pause(1.0)
+
+    def _beat_on(self, own: psycopg.Connection) -> None:
+        """Beat on one connection until it breaks."""
+        with answered_within(_ANSWER_SECONDS, own):
+            own.execute("DELETE FROM public.queue_cluster WHERE seen_at < now() - %s::interval", [_FORGET_AFTER])
+        while True:
+            with answered_within(_ANSWER_SECONDS, own):
+                own.execute(_BEAT, self._row)
+            self.pause(BEAT_SECONDS)

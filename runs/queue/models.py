@@ -19,7 +19,7 @@ class Ticket(models.Model):
     | queued    | a time       | null             |
     | leased    | a time       | in the future    |
     | abandoned | a time       | in the past      |
-    | parked    | null         | null             |
+    | parked    | null, or a time to come | null  |
 
     The lane is (organisation, session): only its oldest ticket can be claimed, so its runs are serial,
     and a parked run (waiting for a person) keeps its place.

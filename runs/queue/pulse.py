@@ -15,7 +15,7 @@ import psycopg
 import structlog
 from psycopg import sql
 
-from openintern.database import own_connection_parameters
+from openintern.database import answered_within, own_connection_parameters
 from runs.queue.claims import LEASE_SECONDS, Claim
 from runs.queue.tickets import STOP
 from runs.stop import Stop
@@ -24,6 +24,8 @@ logger = structlog.get_logger(__name__)
 
 BEAT_SECONDS = 3.0
 _LISTEN_SECONDS = 0.5  # how long to listen before looking at the clock
+#: How long the database may take over a beat, or over a new connection: with both, a lease is given up in time.
+_ANSWER_SECONDS = 4.0
 #: How long a run may go on after its worker was asked to end, before it is cut off and handed back.
 GRACE_SECONDS = 20.0
 
@@ -49,7 +51,7 @@ class Pulse:
         self._held: Held | None = None
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
-        self._parameters = own_connection_parameters()
+        self._parameters = {**own_connection_parameters(), "connect_timeout": int(_ANSWER_SECONDS)}
 
     def is_draining(self) -> bool:
         """Whether the worker was asked to end: the run at hand finishes its step, then is handed back."""
@@ -74,11 +76,12 @@ class Pulse:
             self._wake.wait()
             try:
                 with psycopg.connect(**self._parameters, autocommit=True) as own:
-                    own.execute(sql.SQL("LISTEN {}").format(sql.Identifier(STOP)))
+                    with answered_within(_ANSWER_SECONDS, own):
+                        own.execute(sql.SQL("LISTEN {}").format(sql.Identifier(STOP)))
                     self._beat_on(own)
             except psycopg.Error as error:
                 logger.warning("pulse lost its connection", error=str(error))
-                self._give_up_if_expired()
+                self._look_without_database()
                 time.sleep(0.5)  # between two tries to connect
 
     def _beat_on(self, own: psycopg.Connection) -> None:
@@ -93,7 +96,8 @@ class Pulse:
                 continue
             if time.monotonic() - beaten_at >= BEAT_SECONDS:
                 beaten_at = time.monotonic()
-                self._beat(own, held)
+                with answered_within(_ANSWER_SECONDS, own):
+                    self._beat(own, held)
             self._watch_clock(held)
             for note in own.notifies(timeout=_LISTEN_SECONDS, stop_after=1):
                 self._hear(note.payload)
@@ -130,8 +134,11 @@ class Pulse:
             if now - self._shutdown_seen_at >= GRACE_SECONDS:
                 held.stop.set("shutdown")
 
-    def _give_up_if_expired(self) -> None:
-        """Without a database the lease can't be renewed: past its end somebody else may be at work."""
+    def _look_without_database(self) -> None:
+        """The clock goes on, and a lease that can't be renewed ends: past it somebody else may be at work."""
         held = self._held
-        if held is not None and time.monotonic() - held.renewed_at > LEASE_SECONDS:
+        if held is None:
+            return
+        self._watch_clock(held)
+        if time.monotonic() - held.renewed_at > LEASE_SECONDS:
             held.stop.set("lost")

@@ -6,6 +6,7 @@ The run's organisation is the one whose schema is entered.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import cast
 
 from django.db import connection
@@ -49,9 +50,9 @@ def close(run: Run) -> None:
     notify(WORK, run.pk)
 
 
-def park(run: Run) -> None:
-    """Take a waiting run off the workers. It keeps its place in the lane."""
-    _of(run).update(available_at=None, leased_by="", lease_expires_at=None)
+def park(run: Run, *, until: datetime | None = None) -> None:
+    """Take a waiting run off the workers, `until` then at most. It keeps its place in the lane."""
+    _of(run).update(available_at=until, leased_by="", lease_expires_at=None)
 
 
 def release(run: Run) -> None:

@@ -6,11 +6,21 @@ and they may only look at the `Call`. Whoever asks gets the name of the rule tha
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
 from runs.tools.registry import Tool, tools
+
+
+class Verdict(StrEnum):
+    """What the policy says of a call: it runs, a person is asked first, or it doesn't run."""
+
+    ALLOW = "allow"
+    ASK = "ask"
+    DENY = "deny"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +34,7 @@ class Call:
 class Decision:
     """What the policy says of a call, and by which rule; `reason` is fit for the model and for people."""
 
-    allowed: bool
+    verdict: Verdict
     rule: str
     reason: str
 
@@ -35,12 +45,12 @@ class Rule:
 
     name: str
     applies: Callable[[Call], bool]
-    allows: bool
+    verdict: Verdict
     reason: str
 
     def decision(self, call: Call) -> Decision:
         """Return what this rule makes of a call that it applies to."""
-        return Decision(self.allows, self.name, self.reason.format(tool=call.tool.name))
+        return Decision(self.verdict, self.name, self.reason.format(tool=call.tool.name))
 
 
 #: The last rule always applies.
@@ -48,11 +58,14 @@ RULES: Final = (
     Rule(
         name="risk.high",
         applies=lambda call: call.tool.risk == "high",
-        allows=False,
-        reason="{tool} is a high-risk tool, and nobody can be asked to approve it yet",
+        verdict=Verdict.ASK,
+        reason="{tool} is a high-risk tool: a person has to approve the call",
     ),
-    Rule(name="default.allow", applies=lambda call: True, allows=True, reason="nothing forbids {tool}"),
+    Rule(name="default.allow", applies=lambda call: True, verdict=Verdict.ALLOW, reason="nothing forbids {tool}"),
 )
+
+#: Which policy this is: what was approved under one is asked again under another.
+VERSION: Final = hashlib.sha256("".join(f"{rule.name}={rule.verdict};" for rule in RULES).encode()).hexdigest()[:16]
 
 
 def decide(*, tool: Tool) -> Decision:
@@ -62,5 +75,5 @@ def decide(*, tool: Tool) -> Decision:
 
 
 def offered_tools() -> list[Tool]:
-    """Return the tools a run is told about: those it may call."""
-    return [tool for tool in tools().values() if decide(tool=tool).allowed]
+    """Return the tools a run is told about: those it may call, be it after asking."""
+    return [tool for tool in tools().values() if decide(tool=tool).verdict is not Verdict.DENY]

@@ -17,6 +17,8 @@ from runs.engine import transactions
 from runs.llm import scripted
 from runs.llm.types import Answer, Request, Usage
 from runs.models import Checkpoint, Effect, Event, LiveText, Run
+from runs.tools import policy
+from runs.tools.policy import Rule, Verdict
 from runs.tools.registry import ToolContext, ToolError
 from tests.conftest import Person, events_of, reload
 from tests.runs.conftest import Hand, eventually, status_of, ticket_of
@@ -215,7 +217,11 @@ def test_calls_that_can_not_run_are_answered_to_the_model(
         raise AssertionError("its arguments are wrong")
 
     add_tool(look, recovery="pure")
-    add_tool(erase, risk="high")
+    add_tool(erase)
+    refuse = Rule(
+        name="test.deny", applies=lambda call: call.tool.name == "erase", verdict=Verdict.DENY, reason="no {tool}"
+    )
+    monkeypatch.setattr(policy, "RULES", (refuse, *policy.RULES))
     add_tool(measure)
     asked = {
         "tool_calls": [

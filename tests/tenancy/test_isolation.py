@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -25,7 +26,7 @@ from openintern.tenancy.models import ApiKey, AuditEntry, Membership, Project
 from openintern.tenancy.scope import org_scope, public_scope
 from runs import lifecycle, log
 from runs.events import Draft, EventType
-from runs.models import Budget, Checkpoint, Effect, Event, LedgerEntry, LiveText, Run, Session, Upload
+from runs.models import Approval, Budget, Checkpoint, Effect, Event, LedgerEntry, LiveText, Run, Session, Upload
 from runs.queue.models import Ticket
 from tests.conftest import Cast
 from tests.resolver import Endpoint, endpoints
@@ -46,6 +47,7 @@ NEVER = {
     "id": "98765",
     "tool_call_id": "call_never",
     "upload_id": "upl_never",
+    "approval_id": "apr_never",
 }
 _VARIES = re.compile(rb'(?i)(csrf[a-z]*"(?: value=|: )")[^"]+')
 
@@ -63,6 +65,7 @@ class Property:
         return {
             "run_id": self.run.pk,
             "upload_id": self.rows[Upload].pk,
+            "approval_id": self.rows[Approval].pk,
             "session_key": f"s_{CANARY}",
             "tool_call_id": CANARY,
             "object_id": row.pk if row else self.run.pk,
@@ -118,6 +121,18 @@ def _rows_of_a_run(cast: Cast) -> dict[type[Model], Any]:
             status="done",
             attempt=1,
             rule="default",
+        ),
+        Approval: Approval.objects.create(
+            run=run,
+            tool_call_id=CANARY,
+            step=1,
+            agent_id="main",
+            tool="send",
+            risk="high",
+            arguments={"text": CANARY},
+            rule="risk.high",
+            reason=CANARY,
+            expires_at=timezone.now() + timedelta(days=1),
         ),
         Upload: Upload.objects.create(user=cast.alice.user, original_name=CANARY, mime_type="text/plain", size=1),
         LiveText: LiveText.objects.create(run=run, attempt=1, step=1, text=CANARY),

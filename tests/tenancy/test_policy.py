@@ -18,6 +18,7 @@ from tests.resolver import Endpoint, endpoints
 NOTHING = {
     "run_id": "run_never",
     "upload_id": "upl_never",
+    "approval_id": "apr_never",
     "session_key": "s_never",
     "object_id": "0",
     "content_type_id": "0",

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from runs.tools import policy, registry
-from runs.tools.policy import Call, Decision, Rule, decide, offered_tools
+from runs.tools.policy import Call, Decision, Rule, Verdict, decide, offered_tools
 from runs.tools.registry import Tool, ToolContext, build, register, tools
 
 
@@ -21,13 +21,13 @@ def made(name: str, *, risk: str) -> Tool:
 
 
 @pytest.mark.parametrize(
-    ("risk", "allowed", "rule"),
-    [("low", True, "default.allow"), ("medium", True, "default.allow"), ("high", False, "risk.high")],
+    ("risk", "verdict", "rule"),
+    [("low", "allow", "default.allow"), ("medium", "allow", "default.allow"), ("high", "ask", "risk.high")],
 )
-def test_the_risk_of_a_tool_decides(risk: str, *, allowed: bool, rule: str) -> None:
+def test_the_risk_of_a_tool_decides(risk: str, verdict: str, rule: str) -> None:
     decision = decide(tool=made("act", risk=risk))
 
-    assert (decision.allowed, decision.rule) == (allowed, rule)
+    assert (decision.verdict, decision.rule) == (verdict, rule)
     assert "act" in decision.reason
 
 
@@ -35,12 +35,17 @@ def test_a_tool_that_may_not_be_called_is_not_offered(monkeypatch: pytest.Monkey
     monkeypatch.setattr(registry, "_registered", dict(registry._registered))
     register(made("careful", risk="low"))
     register(made("dangerous", risk="high"))
+    register(made("forbidden", risk="low"))
+    deny = Rule(
+        name="test.deny", applies=lambda call: call.tool.name == "forbidden", verdict=Verdict.DENY, reason="{tool}"
+    )
+    monkeypatch.setattr(policy, "RULES", (deny, *policy.RULES))
 
     offered = [tool.name for tool in offered_tools()]
 
-    assert "careful" in offered
-    assert "dangerous" in tools()
-    assert "dangerous" not in offered
+    assert {"careful", "dangerous"} <= set(offered)
+    assert "forbidden" in tools()
+    assert "forbidden" not in offered
 
 
 def test_the_first_rule_that_applies_decides(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,15 +54,15 @@ def test_the_first_rule_that_applies_decides(monkeypatch: pytest.MonkeyPatch) ->
     def named_act(call: Call) -> bool:
         return call.tool.name == "act"
 
-    deny = Rule(name="role.deny", applies=named_act, allows=False, reason="{tool} is denied")
-    allow = Rule(name="role.allow", applies=named_act, allows=True, reason="{tool} is allowed")
+    deny = Rule(name="role.deny", applies=named_act, verdict=Verdict.DENY, reason="{tool} is denied")
+    allow = Rule(name="role.allow", applies=named_act, verdict=Verdict.ALLOW, reason="{tool} is allowed")
     rest = policy.RULES
 
     monkeypatch.setattr(policy, "RULES", (deny, allow, *rest))
-    assert decide(tool=made("act", risk="low")) == Decision(False, "role.deny", "act is denied")
+    assert decide(tool=made("act", risk="low")) == Decision(Verdict.DENY, "role.deny", "act is denied")
 
     monkeypatch.setattr(policy, "RULES", (allow, deny, *rest))
-    assert decide(tool=made("act", risk="high")) == Decision(True, "role.allow", "act is allowed")
+    assert decide(tool=made("act", risk="high")) == Decision(Verdict.ALLOW, "role.allow", "act is allowed")
     assert decide(tool=made("other", risk="high")).rule == "risk.high"
 
 

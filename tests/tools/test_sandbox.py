@@ -245,8 +245,8 @@ def test_where_it_can_not_be_bounded_nothing_runs(agent: Agent, monkeypatch: pyt
     sandbox._problem.cache_clear()
 
 
-def test_it_is_off_and_the_policy_refuses_it_even_when_it_is_on() -> None:
+def test_it_is_off_and_the_policy_asks_a_person_when_it_is_on() -> None:
     assert "exec_command" not in tools()
-    assert (decide(tool=EXEC_COMMAND).allowed, decide(tool=EXEC_COMMAND).rule) == (False, "risk.high")
+    assert (decide(tool=EXEC_COMMAND).verdict, decide(tool=EXEC_COMMAND).rule) == ("ask", "risk.high")
     assert EXEC_COMMAND not in offered_tools()
     assert commands().summary == "exec_command is off"
