@@ -1,0 +1,18 @@
+"""What an organisation remembers. Every table here lives in the organisation's own schema.
+
+| row            | written by                       | in which transaction |
+|----------------|----------------------------------|----------------------|
+| Shelf          | writing, forgetting              | with every memory that comes or goes: it is the owner's lock and its statistics |
+| Memory         | writing, forgetting              | with its passages |
+| Passage        | writing                          | with its memory |
+| Words, Term    | index (put, take)                | with the passages they are of: what words find is right at every moment |
+| Embedding      | index (put, take), without vector; the embedder fills it | with the passage; the vector in its own |
+| EmbeddingModel | the first write, reembed, the embedder's switch | its own |
+"""
+
+from memory.models.embedding import Embedding, EmbeddingModel
+from memory.models.memory import Memory, Trust
+from memory.models.passage import Passage, Term, Words
+from memory.models.shelf import Shelf, Tier
+
+__all__ = ["Embedding", "EmbeddingModel", "Memory", "Passage", "Shelf", "Term", "Tier", "Trust", "Words"]
