@@ -6,7 +6,7 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -98,4 +98,5 @@ def answered_within(seconds: float, line: Line) -> Iterator[None]:
 
 
 def _hang_up(line: socket.socket) -> None:
-    line.shutdown(socket.SHUT_RDWR)
+    with suppress(OSError):  # it is down already
+        line.shutdown(socket.SHUT_RDWR)

@@ -11,7 +11,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
-from openintern.database import own_connection_parameters
+from openintern.database import answered_within, own_connection_parameters
 
 logger = logging.getLogger(__name__)
 
@@ -63,14 +63,14 @@ class Bell:
     async def _listen(self) -> None:
         """Listen until the connection fails."""
         async with await _connect() as connection:
-            async with asyncio.timeout(_HEARTBEAT):
+            with answered_within(_HEARTBEAT, connection):
                 await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(self._channel)))
             self.is_listening = True
             self._ring_everybody()
             while True:
                 async for notice in connection.notifies(timeout=_HEARTBEAT):
                     self._ring(notice.payload)
-                async with asyncio.timeout(_HEARTBEAT):  # a peer that vanished without a word never answers
+                with answered_within(_HEARTBEAT, connection):  # a peer that vanished without a word never answers
                     await connection.execute("SELECT 1")
 
     def _ring(self, topic: str) -> None:
