@@ -34,12 +34,14 @@ class Destination:
     icon: str
     resource: str
     also: tuple[str, ...] = ()
+    count_url_name: str = ""  # of the fragment with a number that stands beside the label
     is_current: bool = False
 
 
 NAVIGATION = (
     Destination("chat", _("Chat"), "chat", "session"),
     Destination("runs", _("Runs"), "runs", "run", also=("trace",)),
+    Destination("approvals", _("Approvals"), "waiting", "approval", count_url_name="approval-count"),
 )
 
 
@@ -105,6 +107,7 @@ def _navigation(request: ScopedRequest) -> Sequence[Destination]:
             each.icon,
             each.resource,
             each.also,
+            each.count_url_name,
             is_current=here in (each.url_name, *each.also),
         )
         for each in NAVIGATION

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from runs import urls, views  # noqa: F401  `urls` registers the converters
+from runs import inbox, urls, views  # noqa: F401  `urls` registers the converters
 
 urlpatterns = [
     path("", views.chat, name="chat"),
@@ -13,5 +13,9 @@ urlpatterns = [
     path("runs", views.runs, name="runs"),
     path("runs/<run_id:run_id>/cancel", views.cancel_run, name="cancel-run"),
     path("runs/<run_id:run_id>/effects/<str:tool_call_id>", views.settle_effect, name="settle-effect"),
+    path("approvals", inbox.inbox, name="approvals"),
+    path("approvals/count", inbox.count, name="approval-count"),
+    path("approvals/<approval_id:approval_id>/revoke", inbox.revoke, name="revoke-grant"),
+    path("runs/<run_id:run_id>/approvals/<str:tool_call_id>", inbox.decide, name="decide-call"),
     path("trace/<run_id:run_id>", views.trace, name="trace"),
 ]

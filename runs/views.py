@@ -27,6 +27,7 @@ from runs.models import Run, Session
 from runs.pages import trace as traces
 from runs.pages.counts import unfinished_by_status
 from runs.pages.doubts import calls_in_doubt
+from runs.pages.questions import questions_of
 from runs.pages.turns import model_name, turn_of, turns_of
 from runs.pages.welcome import welcome
 
@@ -43,7 +44,7 @@ def chat(request: HttpRequest, session_key: str = "") -> HttpResponse:
     scope = scope_of(request)
     session = sessions.find_session(scope, session_key) if session_key else None
     page = _latest_runs(session, before=request.GET.get("before"))
-    turns = turns_of(page.rows[::-1], may_act=_may_act(scope))
+    turns = turns_of(page.rows[::-1], scope=scope)
     context = {
         "session": session,
         "session_key": session_key or new_id("s"),
@@ -63,9 +64,7 @@ def chat(request: HttpRequest, session_key: str = "") -> HttpResponse:
 def turn(request: HttpRequest, run_id: str) -> HttpResponse:
     """Show one task with its answer: what the chat puts in place of the live one when the run has ended."""
     scope = scope_of(request)
-    return render(
-        request, "runs/_turn.html", {"turn": turn_of(lifecycle.find_run(scope, run_id), may_act=_may_act(scope))}
-    )
+    return render(request, "runs/_turn.html", {"turn": turn_of(lifecycle.find_run(scope, run_id), scope=scope)})
 
 
 @access("session", POST="change")
@@ -138,6 +137,7 @@ def trace(request: HttpRequest, run_id: str) -> HttpResponse:
         "view": "events" if shows_events else "steps",
         "may_act": _may_act(scope),
         "doubts": calls_in_doubt([run]).get(run.pk, []),
+        "questions": questions_of([run], scope).get(run.pk, []),
         "timeline": traces.timeline_of(run, after=0 if shows_events else after, now=timezone.now()),
         **(_events_view(request, run, after=after) if shows_events else {"export_url": _export_url(run)}),
     }
@@ -162,7 +162,7 @@ def _give_task(request: HttpRequest, session_key: str) -> HttpResponse:
         text = lifecycle.find_run(scope, repeated).input
     run = lifecycle.create_run(scope, text=text, session_key=session_key, at=timezone.now())
     if request.htmx:  # type: ignore[attr-defined]
-        return render(request, "runs/_turn.html", {"turn": turn_of(run, may_act=True)})
+        return render(request, "runs/_turn.html", {"turn": turn_of(run, scope=scope)})
     return redirect("chat", session_key)
 
 

@@ -8,10 +8,13 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from openintern.tenancy.policy import allows
+from openintern.tenancy.scope import Scope
 from openintern.text import shorten
 from runs.events import EventType
 from runs.models import Effect, Event, Run
 from runs.pages.doubts import calls_in_doubt
+from runs.pages.questions import Question, questions_of
 from runs.pages.wording import about_call, kind_of_tool
 
 LONG_TASK = 280  # characters: a longer one is set in smaller type
@@ -46,6 +49,7 @@ class Turn:
     may_act: bool
     lines: list[Line] = field(default_factory=list)
     doubts: list[Effect] = field(default_factory=list)
+    questions: list[Question] = field(default_factory=list)
 
     @property
     def is_live(self) -> bool:
@@ -78,10 +82,13 @@ def model_name(run: Run) -> str:
     return shorten(str(run.config.get("model", {}).get("model", "")), 48)
 
 
-def turns_of(runs: Sequence[Run], *, may_act: bool) -> list[Turn]:
+def turns_of(runs: Sequence[Run], *, scope: Scope) -> list[Turn]:
     """Return the runs as turns, in their order. One query for what was done in all of them."""
-    doubts = calls_in_doubt(runs)
-    turns = {run.pk: Turn(run, may_act, doubts=doubts.get(run.pk, [])) for run in runs}
+    may_act = allows(scope.role, "run", "create")
+    doubts, questions = calls_in_doubt(runs), questions_of(runs, scope)
+    turns = {
+        run.pk: Turn(run, may_act, doubts=doubts.get(run.pk, []), questions=questions.get(run.pk, [])) for run in runs
+    }
     calls: dict[tuple[str, str], Line] = {}
     for told in _told(list(turns)):
         turn = turns[told["run_id"]]
@@ -103,9 +110,9 @@ def turns_of(runs: Sequence[Run], *, may_act: bool) -> list[Turn]:
     return list(turns.values())
 
 
-def turn_of(run: Run, *, may_act: bool) -> Turn:
+def turn_of(run: Run, *, scope: Scope) -> Turn:
     """Return one run as a turn."""
-    return turns_of([run], may_act=may_act)[0]
+    return turns_of([run], scope=scope)[0]
 
 
 def _told(run_ids: list[str]) -> Any:

@@ -1,0 +1,87 @@
+"""What agents ask people, as it is shown: the call as it would run, and what the model said about it set apart."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from openintern.tenancy.roles import Role
+from openintern.tenancy.scope import Scope
+from runs.approvals import questions
+from runs.events import EventType
+from runs.models import Approval, Event, Run
+
+#: How many questions one page shows; the rest follow as these are answered.
+MOST = 50
+_SAID = 600
+
+
+@dataclass(frozen=True)
+class Question:
+    """One call that waits. `said` is the model's own words in that step, which prove nothing."""
+
+    approval: Approval
+    arguments: str
+    said: str
+    may_grant: bool  # let the agent use this tool from now on
+
+    @property
+    def rows(self) -> int:
+        """Lines of the field in which the arguments are changed."""
+        return min(self.arguments.count("\n") + 2, 16)
+
+
+def waiting(scope: Scope) -> list[Question]:
+    """Return the open questions in sight, the oldest first."""
+    return _shown(questions(scope, status=Approval.Status.PENDING).order_by("created_at", "pk")[:MOST], scope)
+
+
+def questions_of(runs: Iterable[Run], scope: Scope) -> dict[str, list[Question]]:
+    """Return the open questions of those runs that wait, by run."""
+    ids = [run.pk for run in runs if run.status == Run.Status.WAITING]
+    found: dict[str, list[Question]] = defaultdict(list)
+    if ids:
+        asked = questions(scope, status=Approval.Status.PENDING).filter(run__in=ids).order_by("created_at", "pk")
+        for question in _shown(asked, scope):
+            found[question.approval.run_id].append(question)
+    return found
+
+
+def count_waiting(scope: Scope) -> int:
+    """Return how many questions are open in sight, MOST + 1 at most."""
+    return questions(scope, status=Approval.Status.PENDING).order_by()[: MOST + 1].count()
+
+
+def decided(scope: Scope) -> Iterable[Approval]:
+    """Return what was decided or lapsed last, newest first."""
+    return questions(scope).exclude(status=Approval.Status.PENDING)[:20]
+
+
+def grants(scope: Scope) -> Iterable[Approval]:
+    """Return the approvals that still let calls of agents pass."""
+    return questions(scope).filter(pk__in=Approval.objects.grants().filter(covers=Approval.Covers.AGENT))[:MOST]
+
+
+def _shown(asked: Iterable[Approval], scope: Scope) -> list[Question]:
+    rows = list(asked)
+    said = _words_of({(row.run_id, row.step) for row in rows})
+    return [
+        Question(
+            approval=row,
+            arguments=json.dumps(row.arguments, ensure_ascii=False, indent=2),
+            said=said.get((row.run_id, row.step), "")[:_SAID],
+            may_grant=scope.role.includes(Role.ADMIN),
+        )
+        for row in rows
+    ]
+
+
+def _words_of(steps: set[tuple[str, int]]) -> dict[tuple[str, int], str]:
+    runs = {run for run, _ in steps}
+    told = Event.objects.filter(run__in=runs, type=EventType.LLM_CALLED, step__in={step for _, step in steps})
+    return {
+        (run, step): text or ""
+        for run, step, text in told.order_by("seq").values_list("run_id", "step", "payload__text")
+    }
