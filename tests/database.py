@@ -18,6 +18,7 @@ atexit.register(stack.close)
 if not os.environ.get("DATA_DIR"):
     os.environ["DATA_DIR"] = stack.enter_context(tempfile.TemporaryDirectory(prefix="openintern-tests-"))
 os.environ.setdefault("OPENINTERN_CONFIG", os.devnull)
+os.environ.setdefault("EMBEDDING_MODEL", "hash")
 
 if not os.environ.get("DATABASE_URL"):
     os.environ["DATABASE_URL"] = stack.enter_context(temporary_server())
