@@ -99,7 +99,7 @@ def turns_of(runs: Sequence[Run], *, scope: Scope) -> list[Turn]:
                 turn.lines.append(calls[key])
             case EventType.TOOL_RESULT if key in calls:
                 _settle(calls[key], told)
-            case EventType.RUN_RESUMED:
+            case EventType.RUN_RESUMED if told["payload__losses"]:
                 turn.lines.append(
                     Line(
                         "resumed", "resumed", about=_("A worker was lost; another one went on from the last saved step")
@@ -117,7 +117,7 @@ def turn_of(run: Run, *, scope: Scope) -> Turn:
 
 def _told(run_ids: list[str]) -> Any:
     """The events that make lines, without the results themselves: those can be large and aren't shown here."""
-    fields = ("toolName", "tool_call_id", "args", "isError", "duration_ms")
+    fields = ("toolName", "tool_call_id", "args", "isError", "duration_ms", "losses")
     events = Event.objects.filter(run__in=run_ids, seq__lte=FIRST_EVENTS, type__in=_TOLD).order_by("run_id", "seq")
     return events.values("run_id", "type", *(f"payload__{name}" for name in fields))
 

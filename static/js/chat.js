@@ -41,6 +41,7 @@ function duration(milliseconds) {
 class LiveTurn {
   constructor(article) {
     this.article = article;
+    this.drawnUpTo = Number(article.dataset.seq);
     this.calls = article.querySelector("[data-calls]");
     this.calls.replaceChildren();
     this.draft = new Draft(article.querySelector("[data-text]"));
@@ -58,15 +59,15 @@ class LiveTurn {
     stayAtEnd(() => this.draft.add(payload));
   }
 
-  take({ type, payload }) {
+  take({ seq, type, payload }) {
     stayAtEnd(() => {
       if (type === "step.started") this.began(payload);
       if (type === "llm.called") this.answered(payload);
       if (type === "tool.called") this.called(payload);
       if (type === "tool.blocked") this.blocked(payload);
       if (type === "tool.result") this.returned(payload);
-      if (type === "run.waiting") this.wait();
-      if (type === "run.resumed") this.note("resumed", words.resumed);
+      if (type === "run.waiting" && seq > this.drawnUpTo) this.wait(); // an earlier one has been answered
+      if (type === "run.resumed" && payload.losses > 0) this.note("resumed", words.resumed);
       if (type === "step.retried") this.note("retry", words.retried);
       if (type === "step.retried" || type === "run.resumed") this.draft.take();
     });
