@@ -6,9 +6,11 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from io import StringIO
 from typing import Any
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.db import connection, connections
 
 from openintern.errors import OpenInternError
@@ -412,3 +414,24 @@ def test_several_questions_are_answered_at_once(
     assert answer.json()["outcomes"] == {ids[0]: "approved", ids[1]: "approved", "apr_unknown": "NOT_FOUND"}
     work()
     assert len(sent) == 2
+
+
+def test_a_terminal_lists_and_decides(alice: Person, asking: Run, work: Work, sent: list[dict[str, Any]]) -> None:
+    person = {"org": alice.org.slug, "user": alice.user.username}
+
+    listed = in_terminal("approvals", **person)
+    number = approval_of(alice, asking).pk
+    assert f"{number}  send" in listed
+    assert "approved" in in_terminal("approvals", "approve", number, arguments='{"text": "hi"}', **person)
+    with pytest.raises(CommandError, match="Run is pending"):
+        in_terminal("approvals", "reject", number, **person)
+    work()
+
+    assert [one["text"] for one in sent] == ["hi"]
+    assert number not in in_terminal("approvals", **person)
+
+
+def in_terminal(*words: str, **options: Any) -> str:
+    out = StringIO()
+    call_command(*words, stdout=out, **options)
+    return out.getvalue()
