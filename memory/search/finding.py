@@ -1,0 +1,207 @@
+"""Finding memories: what is asked, turned into the statement's parameters, and its rows into hits."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections import Counter
+from collections.abc import Iterable
+from itertools import islice
+from typing import Any
+
+from django.db import connection, transaction
+from django.db.models import QuerySet
+from pgvector import HalfVector
+
+from memory import terms
+from memory.embedding.ports import Vector
+from memory.embedding.queries import embed_query
+from memory.embedding.serving import serving_model
+from memory.models import EmbeddingModel, Memory, Passage, Shelf, Tier
+from memory.search import snippets, weights
+from memory.search.hits import Answer, Explanation, Filters, Hit, Quote
+from memory.search.statement import VectorArm, compose
+from openintern.errors import Invalid, NotFound
+from openintern.tenancy.scope import Scope
+from openintern.text import storable
+
+#: Characters of a query that are read; what is longer is a document, and its beginning says what it is about.
+READ = 20_000
+#: Different terms of a query that are looked up; of these the rarest count.
+_LOOKED_UP = 1_000
+MOST_HITS = 100
+#: Characters of a memory that a hit carries; the whole is a `find_memory` away.
+_TEXT = 2_000
+_ALL_TIERS = tuple(Tier.values)
+
+
+def search(
+    scope: Scope,
+    query: str,
+    *,
+    limit: int = 10,
+    tiers: Iterable[str] = _ALL_TIERS,
+    board: str = "",
+    agent: str = "",
+    filters: Filters | None = None,
+    explain: bool = False,
+) -> Answer:
+    """Return what `scope` may see of what answers `query`, best first, each memory once.
+
+    `query` is plain text whatever it holds. A board's and an agent instance's memories are searched when they are named
+    (see `Shelf.objects.for_scope`). Never fewer hits than there are memories, up to `limit`.
+    """
+    shelves: Any = Shelf.objects
+    visible = shelves.for_scope(scope, board=board, agent=agent).filter(tier__in=_known(tiers))
+    return search_shelves(visible, query, limit=limit, filters=filters, explain=explain)
+
+
+def search_shelves(
+    shelves: QuerySet[Shelf],
+    query: str,
+    *,
+    limit: int = 10,
+    filters: Filters | None = None,
+    explain: bool = False,
+    vectors: bool = True,
+) -> Answer:
+    """Search some shelves, whoever asks: for those who have settled that already (`search`, `recall`)."""
+    text = str(storable(query))[:READ]
+    if not text.strip():
+        raise Invalid("query", "A search needs a query")
+    model = serving_model() if vectors else None
+    vector = embed_query(text, model=model) if model else None
+    rows = _rows(shelves, text, limit=max(1, min(limit, MOST_HITS)), filters=filters, model=model, vector=vector)
+    *found, summary = rows
+    wanted = terms.counted(text)
+    return Answer(
+        hits=tuple(_hit(row, wanted=wanted, explain=explain) for row in found),
+        missing_vectors=summary["missing"],
+        searched=int(summary["searched"]),
+    )
+
+
+def find_memory(scope: Scope, memory_id: uuid.UUID | str, *, board: str = "", agent: str = "") -> Memory:
+    """Return one memory that `scope` may see and that wasn't forgotten. Raises NotFound."""
+    memories: Any = Memory.objects
+    visible = memories.for_scope(scope, board=board, agent=agent).filter(forgotten_at__isnull=True)
+    try:
+        found: Memory = visible.select_related("shelf").get(pk=uuid.UUID(str(memory_id)))
+    except (ValueError, Memory.DoesNotExist):
+        raise NotFound("Memory") from None
+    return found
+
+
+def _known(tiers: Iterable[str]) -> list[str]:
+    asked = list(tiers)
+    for tier in asked:
+        if tier not in _ALL_TIERS:
+            raise Invalid("tiers", f"There is no tier {tier!r}: it is one of {', '.join(_ALL_TIERS)}")
+    return asked or list(_ALL_TIERS)
+
+
+def _rows(
+    shelves: QuerySet[Shelf],
+    text: str,
+    *,
+    limit: int,
+    filters: Filters | None,
+    model: EmbeddingModel | None,
+    vector: Vector | None,
+) -> list[dict[str, Any]]:
+    """Run the statement; the last row says how much there was to search."""
+    statement, parameters = prepare(shelves, text, limit=limit, filters=filters, model=model, vector=vector)
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(_SETTINGS)
+        cursor.execute(statement, parameters)
+        names = [column.name for column in cursor.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def prepare(
+    shelves: QuerySet[Shelf],
+    text: str,
+    *,
+    limit: int,
+    filters: Filters | None,
+    model: EmbeddingModel | None,
+    vector: Vector | None,
+) -> tuple[str, dict[str, Any]]:
+    """Return the statement of a search and its parameters."""
+    arm = None
+    if model is not None and vector is not None:
+        arm = VectorArm(model.pk, dimensions=len(vector), is_indexed=model.is_indexed)
+    scope_sql, named = _named(shelves.values("id", "passages", "words"), prefix="scope")
+    only_sql, only_named = _only(filters)
+    asked = dict(islice(terms.counted(text).items(), _LOOKED_UP))
+    parameters = {
+        **named,
+        **only_named,
+        "terms": [terms.number(term) for term in asked],
+        "times": [float(times) for times in asked.values()],
+        "vector": None if vector is None else HalfVector(vector).to_text(),
+        "vector_share": weights.vector_share(model.name) if arm and model else 0.0,
+        "limit": limit,
+        "text_limit": _TEXT,
+    }
+    return compose(shelves=scope_sql, only=only_sql, vector=arm), parameters
+
+
+#: Just-in-time compilation costs more than any search takes; the index is asked until it has enough, in any order.
+_SETTINGS = """
+    SELECT set_config('jit', 'off', true), set_config('hnsw.iterative_scan', 'relaxed_order', true),
+           set_config('hnsw.ef_search', '200', true), set_config('hnsw.max_scan_tuples', '1000000', true)
+"""
+
+
+def _named(queryset: QuerySet[Any, Any], *, prefix: str) -> tuple[str, dict[str, Any]]:
+    """Return a queryset's SQL with names for its parameters, so that it fits into a larger statement."""
+    sql, parameters = queryset.order_by().query.sql_with_params()
+    names = [f"{prefix}_{at}" for at in range(len(parameters))]
+    return sql % tuple(f"%({name})s" for name in names), dict(zip(names, parameters, strict=True))
+
+
+def _only(filters: Filters | None) -> tuple[str, dict[str, Any]]:
+    """Return a condition that starts with `passage_id`, and its parameters."""
+    if filters is None or filters.is_empty:
+        return "passage_id IS NOT NULL", {}
+    chosen = Passage.objects.filter(**_conditions(filters))
+    sql, parameters = _named(chosen.values("pk"), prefix="only")
+    return f"passage_id IN ({sql})", parameters
+
+
+def _conditions(filters: Filters) -> dict[str, Any]:
+    conditions = {
+        "memory__source_type__in": list(filters.source_types),
+        "memory__run_id": filters.run_id,
+        "memory__document": filters.document,
+        "memory__thread": filters.thread,
+        "memory__created_at__gte": filters.since,
+        "memory__metadata__contains": filters.metadata,
+    }
+    return {name: value for name, value in conditions.items() if value}
+
+
+def _hit(row: dict[str, Any], *, wanted: Counter[str], explain: bool) -> Hit:
+    quotes = json.loads(row["quotes"]) if isinstance(row["quotes"], str) else row["quotes"]
+    metadata = json.loads(row["metadata"]) if isinstance(row["metadata"], str) else row["metadata"]
+    names = ("id", "tier", "owner", "score", "text", "importance", "trust", "source_type", "document")
+    return Hit(
+        **{name: row[name] for name in names},
+        metadata=metadata,
+        run_id=row["run_id"],
+        event_seq=row["event_seq"],
+        created_at=row["created_at"],
+        quotes=tuple(_quote(quote, wanted=wanted) for quote in quotes),
+        explanation=_explanation(row) if explain else None,
+    )
+
+
+def _quote(quote: dict[str, Any], *, wanted: Counter[str]) -> Quote:
+    snippet, highlights = snippets.make(quote.pop("text"), wanted=frozenset(wanted))
+    return Quote(snippet=snippet, highlights=highlights, **quote)
+
+
+def _explanation(row: dict[str, Any]) -> Explanation:
+    names = ("words", "similarity", "words_part", "vector_part", "lift", "prior", "passage_id")
+    return Explanation(**{name: row[name] for name in names})
