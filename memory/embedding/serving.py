@@ -18,8 +18,9 @@ def serving_model() -> EmbeddingModel:
 
 
 def models_to_fill() -> list[EmbeddingModel]:
-    """Return the models that a new passage needs a vector of."""
-    return list(EmbeddingModel.objects.order_by("pk")) or [serving_model()]
+    """Return the models that a new passage needs a vector of; none of them goes before this transaction ends."""
+    kept = "SELECT * FROM memory_embeddingmodel ORDER BY id FOR KEY SHARE"  # what `moving` locks before it decides
+    return list(EmbeddingModel.objects.raw(kept)) or [serving_model()]
 
 
 def _begin(name: str) -> EmbeddingModel:

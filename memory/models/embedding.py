@@ -58,8 +58,12 @@ class Embedding(models.Model):
         constraints = [models.UniqueConstraint(fields=["passage", "model"], name="memory_embedding_once")]
         indexes = [
             # the vector arm: the shelves in scope, exactly
-            models.Index(fields=["model", "shelf"], name="memory_embedding_of_shelf"),
-            # what the embedder has to do, and how much is missing
+            models.Index(
+                fields=["model", "shelf"], condition=Q(vector__isnull=False), name="memory_embedding_of_shelf"
+            ),
+            # how much a search in these shelves is missing
+            models.Index(fields=["model", "shelf"], condition=Q(vector__isnull=True), name="memory_embedding_lacking"),
+            # what the embedder has to do, the longest waiting first
             models.Index(
                 fields=["model", "available_at"], condition=Q(vector__isnull=True), name="memory_embedding_missing"
             ),

@@ -90,6 +90,10 @@ class Memory(models.Model):
             # what came of a run, a document: forgetting, quotas and pages
             models.Index(fields=["run_id", "created_at"], condition=~Q(run_id=""), name="memory_memory_of_run"),
             models.Index(fields=["document"], condition=~Q(document=""), name="memory_memory_of_document"),
+            # which turn of a conversation was the last
+            models.Index(
+                fields=["shelf", "thread", "-created_at"], condition=~Q(thread=""), name="memory_memory_thread"
+            ),
             # what is old enough to be purged, and what a forgetting took with it
             models.Index(
                 fields=["forgotten_at"], condition=Q(forgotten_at__isnull=False), name="memory_memory_forgotten"

@@ -1,4 +1,4 @@
-"""The processes that `up` keeps alive: database, web server, workers."""
+"""The processes that `up` keeps alive: database, web server, workers, embedder."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 #: Seconds for a worker to finish its step or hand its run back; then it is ended and another resumes.
 WORKERS_STOP_WITHIN = 35.0
 WEB_STOP_WITHIN = 5.0
+EMBEDDER_STOPS_WITHIN = 5.0  # a batch that it doesn't finish is made again by the next one
 STDERR = 2
 STREAMS_CLOSE_WITHIN = 2  # an open live stream would hold the web server's stop for ever
 
@@ -38,6 +39,11 @@ def web(*, host: str, port: int) -> Service:
 def workers() -> Service:
     """The worker cluster (OPENINTERN_WORKERS processes) with its scheduler."""
     return _service("The worker cluster", command_line("qcluster"), stop_within=WORKERS_STOP_WITHIN)
+
+
+def embedder() -> Service:
+    """What makes the vectors of new memories. One a machine: a model is large, and uses every core by itself."""
+    return _service("The embedder", command_line("embedder"), stop_within=EMBEDDER_STOPS_WITHIN)
 
 
 def command_line(*arguments: str) -> list[str]:

@@ -10,7 +10,10 @@ from django.utils import timezone
 from django_q.models import Schedule
 
 #: Name, what is called, and at which hour (UTC) each day.
-DAILY = (("retention", "runs.retention.prune_all", 3),)
+DAILY = (
+    ("retention", "runs.retention.prune_all", 3),
+    ("forgotten memories", "memory.forgetting.purge_all", 4),
+)
 
 
 def ensure(**_signal: Any) -> None:

@@ -75,6 +75,7 @@ class Command(BaseCommand):
         entrance = self._prepare_tables(base_dir)
         supervisor.begin(parts.web(host=host, port=port))
         supervisor.begin(parts.workers())
+        supervisor.begin(parts.embedder())
         wait_until_ready(host, port, known_as=_own_name(config), meanwhile=supervisor.tend)
         if self._as_json:
             self._answer_script(entrance, url=_url(host, port))
