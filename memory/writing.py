@@ -12,15 +12,16 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from memory import index, terms
-from memory.models import Memory, Passage, Shelf, Tier, Trust
+from memory import index, passages, terms
+from memory.chunking import Piece
+from memory.models import Memory, Shelf, Tier, Trust
 from memory.owners import Owner
 from openintern.errors import Invalid, OpenInternError
 from openintern.redaction import redact
@@ -35,25 +36,9 @@ MOST_PASSAGES = 500_000
 #: Memories that one run may leave within a minute; a person's or a program's requests are limited at the door.
 RUN_WRITES_PER_MINUTE = 60
 _LONGEST_ALIKE = 20_000  # characters; longer texts are alike when they are equal
-_LONGEST_HEADING = 300
 _LONGEST_NAMES = {"document": 300, "source_type": 50, "source_key": 300, "thread": 200}
 _CONTENT = ("text", "metadata", "importance", "contains_secrets", "likeness", "shelf")
 _ORIGIN = ("trust", "author", "run_id", "event_seq", "document", "source_type", "thread")
-
-
-class Piece(Protocol):
-    """A piece of a text as `memory.chunking.split` returns it: `text == whole[start:end]`."""
-
-    @property
-    def text(self) -> str: ...
-    @property
-    def start(self) -> int: ...
-    @property
-    def end(self) -> int: ...
-    @property
-    def heading(self) -> str: ...
-    @property
-    def page(self) -> int | None: ...
 
 
 @dataclass(frozen=True)
@@ -100,7 +85,7 @@ def remember(
         return _replace(known, draft, pieces=usable)
     draft.save(force_insert=True)
     _note_origins(draft, origin)
-    _store_passages(draft, pieces=usable, before=_last_of_thread(draft))
+    passages.store(draft, pieces=usable, before=passages.last_of_thread(draft))
     return draft
 
 
@@ -137,12 +122,12 @@ def supersede(memory: Memory, *, text: str, origin: Origin, pieces: Sequence[Pie
     _require_room(shelves, origin=origin)
     new = _drafted(text, origin=origin, metadata=old.metadata, importance=old.importance, source_key=old.source_key)
     new.shelf, new.supersedes, new.thread = old.shelf, old, old.thread
-    before, after = _neighbours(old)
+    before, after = passages.neighbours(old)
     index.take(old.shelf, [old.pk])
     Memory.objects.filter(pk=old.pk).update(superseded_at=Now())
     new.save(force_insert=True)
     _note_origins(new, origin)
-    _store_passages(new, pieces=pieces if new.text == text else None, before=before, after=after)
+    passages.store(new, pieces=pieces if new.text == text else None, before=before, after=after)
     return new
 
 
@@ -251,7 +236,7 @@ def _require_room(shelves: dict[str, Shelf], *, origin: Origin) -> None:
 def _replace(known: Memory, draft: Memory, *, pieces: Sequence[Piece] | None, keeps_origin: bool = False) -> Memory:
     """Give a memory the draft's content; its passages only where the text or the place changes."""
     moves = known.text != draft.text or known.shelf_id != draft.shelf_id or pieces is not None
-    before, after = _neighbours(known)
+    before, after = passages.neighbours(known)
     if moves:
         index.take(known.shelf, [known.pk])
         known.passages.all().delete()
@@ -261,61 +246,5 @@ def _replace(known: Memory, draft: Memory, *, pieces: Sequence[Piece] | None, ke
     known.updated_at = timezone.now()
     known.save(update_fields=[*names, "updated_at"])
     if moves:
-        _store_passages(known, pieces=pieces, before=before, after=after)
+        passages.store(known, pieces=pieces, before=before, after=after)
     return known
-
-
-def _store_passages(
-    memory: Memory, *, pieces: Sequence[Piece] | None, before: int | None = None, after: int | None = None
-) -> None:
-    """Store the memory's pieces as passages between two others, and let searches find them."""
-    from memory.chunking import split  # noqa: PLC0415
-
-    cut = pieces or split(memory.text)
-    if not cut:
-        return
-    ids = _new_passage_ids(len(cut))
-    passages = Passage.objects.bulk_create(
-        Passage(
-            id=passage_id,
-            memory=memory,
-            ordinal=ordinal,
-            text=piece.text,
-            start=piece.start,
-            end=piece.end,
-            heading=piece.heading[:_LONGEST_HEADING],
-            page=piece.page,
-            previous_id=previous,
-        )
-        for ordinal, (passage_id, previous, piece) in enumerate(zip(ids, [before, *ids], cut, strict=False))
-    )
-    if after is not None:
-        Passage.objects.filter(pk=after).update(previous=passages[-1])
-    index.put(memory.shelf, passages)
-
-
-def _new_passage_ids(count: int) -> list[int]:
-    """Draw ids ahead, in order: each passage names the one before it, and is written once."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT nextval(pg_get_serial_sequence('memory_passage', 'id')) FROM generate_series(1, %s)", [count]
-        )
-        return [number for (number,) in cursor.fetchall()]
-
-
-def _neighbours(memory: Memory) -> tuple[int | None, int | None]:
-    """The passages before and after the memory's own, if any."""
-    own = list(memory.passages.order_by("ordinal").values_list("pk", "previous_id"))
-    if not own:
-        return None, None
-    after = Passage.objects.filter(previous_id=own[-1][0]).exclude(memory=memory).values_list("pk", flat=True).first()
-    return own[0][1], after
-
-
-def _last_of_thread(memory: Memory) -> int | None:
-    """The passage that a new turn of a conversation follows."""
-    if not memory.thread:
-        return None
-    turns = Memory.objects.filter(shelf=memory.shelf, thread=memory.thread).exclude(pk=memory.pk)
-    last = turns.order_by("-created_at").values("pk")[:1]
-    return Passage.objects.filter(memory__in=last).order_by("-ordinal").values_list("pk", flat=True).first()
