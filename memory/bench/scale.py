@@ -21,7 +21,6 @@ DIMENSIONS = 256  # the `hash` model's, for which these vectors stand in
 _CONSONANTS, _VOWELS = "bcdfghklmnprstvwz", "aeiou"
 _VOCABULARY = 30_000
 _TOPICS = 400
-_COPY_ROWS = 5_000
 
 
 class Author:
@@ -67,9 +66,9 @@ def give_vectors(author: Author) -> EmbeddingModel:
     EmbeddingModel.objects.filter(pk=model.pk).update(dimensions=DIMENSIONS)
     with connection.cursor() as cursor:
         cursor.execute("CREATE TEMPORARY TABLE made (passage_id bigint PRIMARY KEY, vector halfvec)")
-        lacking = Passage.objects.filter(embeddings__vector__isnull=True).values_list("pk", flat=True)
+        lacking = list(Passage.objects.filter(embeddings__vector__isnull=True).values_list("pk", flat=True))
         with cursor.copy("COPY made FROM STDIN") as copy:
-            for passage_id in lacking.iterator(chunk_size=_COPY_ROWS):
+            for passage_id in lacking:
                 copy.write_row((passage_id, "[" + ",".join(f"{x:.4f}" for x in author.vector()) + "]"))
         cursor.execute(
             "UPDATE memory_embedding SET vector = made.vector FROM made WHERE made.passage_id = memory_embedding.passage_id"

@@ -54,7 +54,7 @@ def organizations_with_work() -> list[Organization]:
 
 _IS_DUE = """
     SELECT {org} WHERE EXISTS (
-        SELECT FROM {table} WHERE vector IS NULL AND available_at <= now() AND attempts < %(most)s)
+        SELECT FROM {table} WHERE vector IS NULL AND available_at <= clock_timestamp() AND attempts < %(most)s)
 """
 
 

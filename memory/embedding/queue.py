@@ -100,7 +100,7 @@ def try_again(model: EmbeddingModel) -> int:
 _CLAIM = """
     WITH taken AS (
         SELECT id FROM memory_embedding
-        WHERE model_id = %(model)s AND vector IS NULL AND available_at <= now() AND attempts < %(most)s
+        WHERE model_id = %(model)s AND vector IS NULL AND available_at <= clock_timestamp() AND attempts < %(most)s
         ORDER BY available_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
     )
     UPDATE memory_embedding AS embedding
