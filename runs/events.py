@@ -21,6 +21,7 @@ class EventType(StrEnum):
     STEP_STARTED = "step.started"
     STEP_RETRIED = "step.retried"
     STEP_COMPLETED = "step.completed"
+    MEMORY_RECALLED = "memory.recalled"
     LLM_CALLED = "llm.called"
     LLM_TOKEN = "llm.token"  # noqa: S105  live only: it has no seq and is never stored
     TOOL_BATCH_STARTED = "tool.batch.started"

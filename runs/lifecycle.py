@@ -11,6 +11,7 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
+from memory.forgetting import forget_from
 from openintern.errors import Invalid, NotFound, OpenInternError
 from openintern.redaction import redact_text
 from openintern.tenancy import audit
@@ -135,8 +136,10 @@ def requeue_run(scope: Scope, run_id: str) -> Run:
 
 
 @transaction.atomic
-def delete_run(scope: Scope, run_id: str) -> None:
-    """Remove a run that has ended, with its whole log; the audit keeps that it was. Streams of it close.
+def delete_run(scope: Scope, run_id: str, *, at: datetime) -> None:
+    """Remove a run that has ended, with its whole log and what it left in memory; the audit keeps that it was.
+
+    Streams of it close. What it left can be restored as any forgotten memory.
 
     Raises CONFLICT for one that has not ended or that others came from, FORBIDDEN for somebody else's.
     """
@@ -148,6 +151,7 @@ def delete_run(scope: Scope, run_id: str) -> None:
     if run.children.exists():
         raise OpenInternError("CONFLICT", "Other runs came from this one")
     log.notify(log.CHANNEL, run.pk)
+    forget_from(run_id=run.pk, at=at)
     run.delete()
     audit.record_for(scope, "run.delete", object_id=run_id)
 

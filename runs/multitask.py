@@ -13,6 +13,7 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 
+from memory.forgetting import forget_from
 from openintern.errors import Invalid, OpenInternError
 from openintern.tenancy.scope import Scope
 from runs.ending import cancel
@@ -46,6 +47,7 @@ def make_room(scope: Scope, session: Session, *, strategy: str, at: datetime) ->
         case Strategy.ROLLBACK:
             for run in _under_way(session):
                 cancel(scope, run, at=at, why="rolled_back", in_conversation=False)
+                forget_from(run_id=run.pk, at=at)
 
 
 def _strategy(text: str) -> Strategy:

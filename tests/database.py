@@ -19,6 +19,9 @@ if not os.environ.get("DATA_DIR"):
     os.environ["DATA_DIR"] = stack.enter_context(tempfile.TemporaryDirectory(prefix="openintern-tests-"))
 os.environ.setdefault("OPENINTERN_CONFIG", os.devnull)
 os.environ.setdefault("EMBEDDING_MODEL", "hash")
+# What one test's runs leave would come back in another's: those about memory turn it on.
+os.environ.setdefault("MEMORY_RECALLED", "0")
+os.environ.setdefault("MEMORY_REMEMBER_RUNS", "off")
 
 if not os.environ.get("DATABASE_URL"):
     os.environ["DATABASE_URL"] = stack.enter_context(temporary_server())

@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from django.db.models import QuerySet
+
 from runs.events import EventType
 from runs.files.attachments import with_attachments
 from runs.models import Event, Run
@@ -68,11 +70,20 @@ def earlier_runs(run: Run) -> list[tuple[str, str]]:
 
     Those are the completed ones, and those that were interrupted in the middle of what they said.
     """
+    latest = _earlier(run).values_list("input", "output")
+    return [(text, output or "") for text, output in reversed(latest)]
+
+
+def earlier_run_ids(run: Run) -> list[str]:
+    """The ids of those runs."""
+    return list(_earlier(run).values_list("pk", flat=True))
+
+
+def _earlier(run: Run) -> QuerySet[Run]:
     earlier = Run.objects.filter(
         session=run.session_id, parent=None, output__isnull=False, in_conversation=True, created_at__lt=run.created_at
     )
-    latest = earlier.order_by("-created_at").values_list("input", "output")[:REMEMBERED_RUNS]
-    return [(text, output or "") for text, output in reversed(latest)]
+    return earlier.order_by("-created_at")[:REMEMBERED_RUNS]
 
 
 def fold(messages: list[Message], events: Iterable[Event], *, compaction: Compaction | None = None) -> list[Message]:

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from openintern.redaction import redact, redact_text
 from runs import budgets
+from runs.engine.recall import recall
 from runs.engine.work import Work
 from runs.events import Draft, EventType
 from runs.llm import context
@@ -25,7 +26,10 @@ def ask_model(work: Work) -> Answer:
 
     Raises OverBudget before anything is bought, ModelError when the provider can't or won't, Stopped when the run is over.
     """
-    request = Request(spec=ModelSpec(**work.run.config["model"]), messages=work.conversation(), tools=definitions(work))
+    messages = work.conversation()
+    work.recalled = recall(work.run, work.scope, messages)
+    reminded = [*messages, work.recalled.message()] if work.recalled else messages
+    request = Request(spec=ModelSpec(**work.run.config["model"]), messages=reminded, tools=definitions(work))
     work.estimated_tokens = context.estimate(request.messages, request.tools)
     work.held = budgets.reserve(work.run, request, at=timezone.now())
     begun = time.monotonic()

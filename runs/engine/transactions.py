@@ -30,6 +30,7 @@ from runs import budgets
 from runs.engine import approval, batch, effects, plan
 from runs.engine.batch import Planned, Result
 from runs.engine.outcomes import Fail, Wait
+from runs.engine.remembering import remember_run
 from runs.engine.work import Work
 from runs.events import Draft, EventType
 from runs.llm.types import Answer
@@ -86,6 +87,7 @@ def record_answer(
     """Transaction 1: the answer is stored, and every effect claimed, before anything acts on it."""
     run = work.run
     drafts = [
+        *_reminded(work),
         _llm_called(work, answer),
         *warnings,
         plan.batch_started(run, answer.tool_calls, planned),
@@ -131,20 +133,21 @@ def finish_step(work: Work, answer: Answer, results: list[Result]) -> None:
 def finish(work: Work, answer: Answer) -> bool:
     """Store the final answer and end the run; unless somebody spoke meanwhile: then go on, and return False."""
     run = work.run
-    called = _llm_called(work, answer)
+    called = [*_reminded(work), _llm_called(work, answer)]
     with transaction.atomic():
         if work.has_news():
-            drafts = [called, _step_completed(work, "continue"), *_next_step(run)]
+            drafts = [*called, _step_completed(work, "continue"), *_next_step(run)]
             changes: dict[str, Any] = {"step": run.step + 1}
         else:
             ended = Draft(EventType.RUN_COMPLETED, {"output": answer.text, "duration_ms": _duration_ms(run)})
-            drafts = [called, _step_completed(work, "final_answer"), ended]
+            drafts = [*called, _step_completed(work, "final_answer"), ended]
             changes = {"status": Run.Status.COMPLETED, "output": answer.text, "ended_at": timezone.now()}
         events = work.record(*drafts, active_ms=work.active_ms(), **plan.usage_changes(run, answer), **changes)
         work.checkpoint(events)
         budgets.settle(run, answer.usage, held=work.held, at=timezone.now())
         work.live.clear()
         if run.is_final:
+            remember_run(run)
             tickets.close(run)
     return run.is_final
 
@@ -215,6 +218,14 @@ def _note_losses(run: Run, claim: Claim) -> None:
     """Count the workers that died over this run since it last got on."""
     losses = claim.losses if run.step == claim.step_at_claim else 1
     Ticket.objects.filter(pk=claim.ticket_id).update(losses=losses, step_at_claim=run.step)
+
+
+def _reminded(work: Work) -> list[Draft]:
+    """What the model was reminded of, if the log doesn't say so already."""
+    if work.recalled is None or work.recalled.ids == work.reminded_of:
+        return []
+    work.reminded_of = work.recalled.ids
+    return [work.recalled.draft()]
 
 
 def _llm_called(work: Work, answer: Answer) -> Draft:

@@ -17,6 +17,7 @@ from runs.engine import conversation
 from runs.engine.batch import Planned
 from runs.engine.doom_loop import Track
 from runs.engine.live_text import LiveWriter
+from runs.engine.recall import Recollection
 from runs.events import Draft, EventType
 from runs.llm import context
 from runs.models import Checkpoint, Event, Run
@@ -47,6 +48,8 @@ class Work:
     heard_seq: int = 0  # what the model knew when it was last asked
     answered_in_ms: int = 0
     estimated_tokens: int = 0  # of what the model was last sent
+    recalled: Recollection | None = None  # what the model was reminded of, when it was last asked
+    reminded_of: tuple[str, ...] = ()  # by the log
     held: Reservation | None = None  # what is reserved for the model call that is under way
 
     def __post_init__(self) -> None:

@@ -127,7 +127,7 @@ class OneRun(APIView):
     @extend_schema(operation_id="delete_run", responses={204: None})
     def delete(self, request: Request, run_id: str) -> Response:
         """Remove a run that has ended, with its events."""
-        lifecycle.delete_run(scope_of(request), run_id)
+        lifecycle.delete_run(scope_of(request), run_id, at=timezone.now())
         return Response(status=204)
 
 

@@ -291,7 +291,7 @@ def test_deleting_a_run_refunds_nothing(alice: Person, start_run: Start, work: W
     work()
 
     with org_scope(alice.org):
-        lifecycle.delete_run(alice.scope, run.pk)
+        lifecycle.delete_run(alice.scope, run.pk, at=timezone.now())
 
     assert booked(alice, budget).tokens == 70
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from runs.llm.demo.calls import Call, Reply, parse_reply
+from runs.llm.types import RECALLED
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,8 @@ class Turn:
 
 
 def read_turn(messages: list[dict[str, Any]]) -> Turn:
+    if messages and text_of(messages[-1]).startswith(RECALLED):
+        messages = messages[:-1]  # what it is reminded of, it looks up itself, to say where it is from
     last = max((i for i, message in enumerate(messages) if message.get("role") == "user"), default=-1)
     earlier = messages[: max(last, 0)]
     return Turn(

@@ -1,0 +1,216 @@
+"""What a run is reminded of, what it leaves, and what its tools remember, find and forget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from django.conf import settings
+
+from memory import forgetting, search
+from memory.models import Memory
+from memory.owners import Owner
+from memory.writing import Origin, remember
+from openintern.tenancy.scope import org_scope
+from runs import lifecycle
+from runs.engine import remembering
+from runs.llm.types import RECALLED
+from runs.models import Run
+from tests.conftest import Person, events_of
+from tests.runs.conftest import status_of
+from tests.runs.test_effects import assert_whole
+from tests.runs.test_engine import calls, listen, of_type, types
+
+Work = Callable[[], int]
+Start = Callable[..., Run]
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def memory_on(monkeypatch: pytest.MonkeyPatch, alice: Person) -> None:
+    """Runs are reminded and leave memories; Alice remembers nothing yet."""
+    memory = replace(settings.CONFIG.memory, recalled=6, remembers_runs=True)
+    monkeypatch.setattr(settings, "CONFIG", replace(settings.CONFIG, memory=memory))
+    with org_scope(alice.org):
+        forgetting.forget(Memory.objects.filter(forgotten_at__isnull=True), at=NOW)
+
+
+def know(person: Person, text: str, **options: Any) -> Memory:
+    with org_scope(person.org):
+        origin = Origin(author=person.user)
+        return remember(owner=Owner.of_user(person.user), tier="core", text=text, origin=origin, **options)
+
+
+def memories_of(person: Person, run: Run) -> list[Memory]:
+    with org_scope(person.org):
+        return list(Memory.objects.filter(run_id=run.pk, forgotten_at__isnull=True).select_related("shelf", "author"))
+
+
+def test_a_run_is_reminded_of_what_helps_and_the_log_says_so(
+    alice: Person, start_run: Start, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = know(alice, "The deployment window is Tuesday at nine.")
+    heard = listen(monkeypatch)
+    run = start_run(alice, "When may the deployment begin?", steps=[{"text": "Tuesday."}])
+
+    work()
+
+    reminder = heard[0].messages[-1]
+    assert (reminder["role"], reminder["content"].startswith(RECALLED)) == ("user", True)
+    assert "Tuesday at nine" in reminder["content"]
+    recalled = of_type(events_of(alice, run), "memory.recalled")
+    assert [hit["id"] for hit in recalled[0]["hits"]] == [str(known.pk)]
+    assert_whole(alice, run)
+
+
+def test_the_reminder_is_no_part_of_the_conversation_and_is_logged_once(
+    alice: Person, start_run: Start, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    know(alice, "The deployment window is Tuesday at nine.")
+    heard = listen(monkeypatch)
+    run = start_run(
+        alice, "When may the deployment begin?", steps=[calls("list_files"), calls("list_files"), {"text": "Tuesday."}]
+    )
+
+    work()
+
+    for request in heard:
+        assert [RECALLED in str(message["content"]) for message in request.messages].count(True) == 1
+        assert RECALLED in request.messages[-1]["content"]
+    assert types(events_of(alice, run)).count("memory.recalled") == 1
+
+
+def test_nobody_is_reminded_of_what_is_somebody_elses(
+    alice: Person, bob: Person, charlie: Person, start_run: Start, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    know(alice, "The safe's number is canary7Qx.")
+    heard = listen(monkeypatch)
+    for person in (bob, charlie):
+        start_run(person, "What is the safe's number?", steps=[{"text": "I don't know."}])
+
+    work()
+
+    assert len(heard) == 2
+    assert "canary7Qx" not in str([request.messages for request in heard])
+
+
+def test_a_finished_run_leaves_a_memory_with_its_evidence(alice: Person, start_run: Start, work: Work) -> None:
+    run = start_run(alice, "Which files are there?", steps=[calls("list_files"), {"text": "None yet."}])
+
+    work()
+
+    (left,) = memories_of(alice, run)
+    assert (left.tier, left.owner.kind, left.trust) == ("episodic", "user", "derived")
+    assert left.text == "Which files are there?\n\nNone yet."
+    results = [event.seq for event in events_of(alice, run) if event.type == "tool.result"]
+    assert left.metadata["events"] == results
+
+
+def test_later_runs_of_the_conversation_are_not_told_twice(
+    alice: Person, start_run: Start, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start_run(alice, "The password of the day is heron.", steps=[{"text": "Noted: heron."}], session_key="s_twice")
+    work()
+    heard = listen(monkeypatch)
+
+    start_run(alice, "What is the password of the day?", steps=[{"text": "Heron."}], session_key="s_twice")
+    start_run(alice, "What is the password of the day?", steps=[{"text": "Heron."}], session_key="s_elsewhere")
+    work()
+
+    same, other = heard
+    assert RECALLED not in str(same.messages)
+    assert "heron" in other.messages[-1]["content"]
+
+
+def test_what_a_removed_run_left_goes_with_it(alice: Person, start_run: Start, work: Work) -> None:
+    run = start_run(alice, "Remember the heron.", steps=[{"text": "The heron."}])
+    work()
+    assert memories_of(alice, run)
+
+    with org_scope(alice.org):
+        lifecycle.delete_run(alice.scope, run.pk, at=NOW)
+
+    assert memories_of(alice, run) == []
+
+
+def test_a_run_ends_even_if_it_can_not_be_remembered(
+    alice: Person, start_run: Start, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remembering, "_LONGEST_TASK", 5_000_000)
+    monkeypatch.setattr("memory.writing.LONGEST_TEXT", 10)
+    run = start_run(alice, "a task that is longer than ten characters", steps=[{"text": "An answer."}])
+
+    work()
+
+    assert status_of(alice, run) == "completed"
+    assert memories_of(alice, run) == []
+    assert_whole(alice, run)
+
+
+def test_an_agent_remembers_finds_reads_and_forgets(alice: Person, start_run: Start, work: Work) -> None:
+    write = {"type": "core", "text": "Alice likes her coffee black.", "importance": 0.9}
+    run = start_run(
+        alice, "…", steps=[calls("memory_write", **write), calls("memory_write", **write), {"text": "Noted."}]
+    )
+    work()
+    first, second = [payload["result"] for payload in of_type(events_of(alice, run), "tool.result")]
+    assert first["id"] == second["id"]
+
+    found = start_run(
+        alice,
+        "…",
+        steps=[
+            calls("memory_search", query="How does Alice drink coffee?", types=["core"]),
+            calls("memory_get", id=first["id"]),
+            calls("memory_forget", id=first["id"]),
+            calls("memory_get", id=first["id"]),
+            {"text": "Forgotten."},
+        ],
+    )
+    work()
+
+    search_result, got, forgotten, gone = of_type(events_of(alice, found), "tool.result")
+    assert search_result["result"]["results"][0]["id"] == first["id"]
+    assert (got["result"]["text"], got["result"]["importance"]) == ("Alice likes her coffee black.", 0.9)
+    assert forgotten["result"] == {"id": first["id"], "forgotten": True}
+    assert "There is no memory" in gone["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("call", "complaint"),
+    [
+        (("memory_search", {"query": "   "}), "query is required"),
+        (("memory_write", {"type": "core", "text": "  "}), "type and text are required"),
+        (("memory_write", {"type": "board", "text": "x"}), "Invalid tool arguments"),
+        (("memory_write", {"type": "core", "text": "x", "user_id": "bob"}), "Invalid tool arguments"),
+        (("memory_write", {"type": "core", "text": "x", "shared": True}), "belongs to no project"),
+        (("memory_get", {"id": "not-an-id"}), "There is no memory"),
+    ],
+)
+def test_what_can_not_be_done_is_said(
+    alice: Person, start_run: Start, work: Work, call: tuple[str, dict[str, Any]], complaint: str
+) -> None:
+    run = start_run(alice, "…", steps=[calls(call[0], **call[1]), {"text": "I see."}])
+
+    work()
+
+    assert complaint in of_type(events_of(alice, run), "tool.result")[0]["error"]["message"]
+
+
+def test_an_agent_can_not_reach_another_persons_memory(
+    alice: Person, bob: Person, start_run: Start, work: Work
+) -> None:
+    secret = know(alice, "canary7Qx belongs to Alice alone")
+    steps = [calls("memory_get", id=str(secret.pk)), calls("memory_forget", id=str(secret.pk))]
+    run = start_run(bob, "…", steps=[*steps, calls("memory_search", query="canary7Qx Alice"), {"text": "No."}])
+
+    work()
+
+    results = of_type(events_of(bob, run), "tool.result")
+    assert [payload["isError"] for payload in results] == [True, True, False]
+    assert "alone" not in str(results)
+    with org_scope(alice.org):
+        assert search.find_memory(alice.scope, secret.pk).pk == secret.pk
