@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import cache, lru_cache
 from typing import Any
 from zlib import crc32
@@ -46,15 +46,17 @@ def terms(text: str) -> Iterator[str]:
             yield stem(match[2][:_LONGEST])
 
 
-def located(text: str) -> Iterator[tuple[str, int, int]]:
-    """Yield the terms of `text` with where each begins and ends in it."""
+def located(text: str, wanted: Collection[str]) -> Iterator[tuple[str, int, int]]:
+    """Yield those terms of `text` that are wanted, with where each begins and ends in it."""
+    beginnings = {term[:2] for term in wanted}  # a stem begins as its word does; to stem every word would take long
     for match in _RUN.finditer(text):
         start, end = match.span()
         if match[1]:
-            yield from ((fold(text[at]), at, at + 1) for at in range(start, end))
-            yield from ((fold(text[at : at + 2]), at, at + 2) for at in range(start, end - 1))
-        else:
-            yield stem(fold(match[2])[:_LONGEST]), start, end
+            pairs = ((fold(text[at : at + 2]), at, at + 2) for at in range(start, end - 1))
+            singles = ((fold(text[at]), at, at + 1) for at in range(start, end))
+            yield from (each for each in (*singles, *pairs) if each[0] in wanted)
+        elif (folded := fold(match[2])[:_LONGEST])[:2] in beginnings and (term := stem(folded)) in wanted:
+            yield term, start, end
 
 
 def fold(text: str) -> str:

@@ -21,17 +21,19 @@ DIMENSIONS = 256  # the `hash` model's, for which these vectors stand in
 _CONSONANTS, _VOWELS = "bcdfghklmnprstvwz", "aeiou"
 _VOCABULARY = 30_000
 _TOPICS = 400
+_LANGUAGE = 7
 
 
 class Author:
     """Writes texts whose words are as unevenly frequent as a language's, the same for the same seed."""
 
     def __init__(self, seed: int = 7) -> None:
-        self._random = np.random.default_rng(seed)
+        self._random = np.random.default_rng(_LANGUAGE)  # all authors write in the same words, of the same topics
         self._words = [self._word() for _ in range(_VOCABULARY)]
         shares = 1 / (np.arange(_VOCABULARY) + 2.7) ** 1.05
         self._cumulative = np.cumsum(shares / shares.sum())
         self._topics = self._random.normal(size=(_TOPICS, DIMENSIONS))
+        self._random = np.random.default_rng(seed)
 
     def text(self, words: int = WORDS_EACH) -> str:
         """A text of so many words."""

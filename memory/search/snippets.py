@@ -31,9 +31,8 @@ def make(text: str, *, wanted: frozenset[str], longest: int = LONGEST) -> tuple[
 def _marks(text: str, wanted: frozenset[str]) -> Iterator[tuple[int, int, str]]:
     """Yield what to mark. A single character is marked only where it isn't part of a longer thing that is wanted."""
     in_pairs = {character for term in wanted if len(term) == 2 for character in term}
-    for term, start, end in terms.located(text):
-        if term in wanted and not (len(term) == 1 and term in in_pairs):
-            yield start, end, term
+    for term, start, end in terms.located(text, wanted - in_pairs):
+        yield start, end, term
 
 
 def _best_start(text: str, marks: list[tuple[int, int, str]], *, longest: int) -> int:

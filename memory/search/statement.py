@@ -28,7 +28,7 @@ from memory.terms import NUMBERS
 #: Passages in scope up to which every vector is compared; an index gains nothing below.
 EXACT_PASSAGES = 30_000
 #: Passages that each arm brings to the pool.
-PER_ARM = 100
+PER_ARM = 60
 #: Terms of a query that are looked at, the rarest first.
 MOST_TERMS = 64
 #: Passages shown of one memory.
@@ -53,16 +53,18 @@ def compose(*, shelves: str, only: str, vector: VectorArm | None) -> str:
     return _STATEMENT.format(
         shelves=shelves,
         only=only,
+        few_words=_WORDS.format(shelf="words.shelf_id", only=only, b=weights.ARM_B, per_arm=PER_ARM),
+        # an expression no index knows: so much is read faster in the table's order, by all cores
+        many_words=_WORDS.format(shelf="(words.shelf_id + 0)", only=only, b=weights.ARM_B, per_arm=PER_ARM),
+        many=EXACT_PASSAGES,
         by_vector=by_vector,
         similarity=similarity,
         missing=_missing(vector) if vector else "0",
-        per_arm=PER_ARM,
         most_terms=MOST_TERMS,
         quotes=QUOTES,
         numbers=NUMBERS,
         k1=K1,
         b=weights.B,
-        arm_b=weights.ARM_B,
         feedback=weights.FEEDBACK,
         feedback_length=weights.FEEDBACK_LENGTH,
         feedback_passages=weights.FEEDBACK_PASSAGES,
@@ -110,6 +112,12 @@ _INDEXED = """
       AND embedding.shelf_id = ANY (ARRAY(SELECT id FROM shelves)) AND embedding.{only}
     ORDER BY embedding.vector::halfvec({dimensions}) <#> %(vector)s::halfvec({dimensions}) LIMIT {per_arm}"""
 
+_WORDS = """
+    SELECT words.passage_id FROM memory_words AS words
+    WHERE {shelf} = ANY (ARRAY(SELECT id FROM shelves)) AND words.{only}
+    ORDER BY (words.terms <#> (SELECT terms FROM query))
+             / ({b} * words.length / (SELECT mean_length FROM size) + (1 - {b})) LIMIT {per_arm}"""
+
 _STATEMENT = """
 WITH shelves AS MATERIALIZED ({shelves}),
 size AS MATERIALIZED (
@@ -133,10 +141,8 @@ query AS MATERIALIZED (
     FROM weighed
 ),
 by_words AS MATERIALIZED (
-    SELECT words.passage_id FROM memory_words AS words
-    WHERE words.shelf_id = ANY (ARRAY(SELECT id FROM shelves)) AND words.{only}
-    ORDER BY (words.terms <#> (SELECT terms FROM query))
-             / ({arm_b} * words.length / (SELECT mean_length FROM size) + (1 - {arm_b})) LIMIT {per_arm}
+    (SELECT * FROM ({few_words}) AS few WHERE (SELECT passages FROM size) <= {many})
+    UNION ALL (SELECT * FROM ({many_words}) AS many WHERE (SELECT passages FROM size) > {many})
 ),
 by_vector AS MATERIALIZED ({by_vector}),
 found AS MATERIALIZED (SELECT passage_id FROM by_words UNION SELECT passage_id FROM by_vector),
@@ -155,9 +161,12 @@ scored AS MATERIALIZED (
                WHERE seen.saturated > 0
            ), 0) AS words
     FROM size, pool
-    JOIN memory_words AS words USING (passage_id)
+    CROSS JOIN LATERAL (  -- OFFSET keeps it a look-up for each; a join would read all the words in scope once more
+        SELECT * FROM memory_words AS words
+        WHERE words.passage_id = pool.passage_id AND words.shelf_id = ANY (ARRAY(SELECT id FROM shelves)) OFFSET 0
+    ) AS words
     JOIN memory_passage AS passage ON passage.id = words.passage_id
-    WHERE words.shelf_id = ANY (ARRAY(SELECT id FROM shelves)) AND words.{only}
+    WHERE words.{only}
 ),
 compared AS MATERIALIZED (
     SELECT *, -(vector <#> %(vector)s::halfvec) AS similarity FROM scored
@@ -186,13 +195,16 @@ weighted AS MATERIALIZED (
                / nullif(max(nearness) OVER () - min(nearness) OVER (), 0), words_share) AS vector_part
     FROM again
 ),
+followed AS MATERIALIZED (
+    SELECT previous_id AS passage_id, max(words_part + vector_part) AS score FROM weighted
+    WHERE previous_id IS NOT NULL GROUP BY previous_id
+),
 lifted AS MATERIALIZED (
     SELECT own.*, {neighbour} * greatest(
-        coalesce((SELECT before.words_part + before.vector_part FROM weighted AS before
-                  WHERE before.passage_id = own.previous_id), 0),
-        coalesce((SELECT max(after.words_part + after.vector_part) FROM weighted AS after
-                  WHERE after.previous_id = own.passage_id), 0)) AS lift
+        coalesce(before.words_part + before.vector_part, 0), coalesce(followed.score, 0)) AS lift
     FROM weighted AS own
+    LEFT JOIN weighted AS before ON before.passage_id = own.previous_id
+    LEFT JOIN followed ON followed.passage_id = own.passage_id
 ),
 ranked AS MATERIALIZED (
     SELECT lifted.*, words_part + vector_part + lift AS total,
