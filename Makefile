@@ -65,7 +65,7 @@ $(DEVELOPMENT): requirements-dev.lock pyproject.toml $(UV)
 # Where Python is told to write no bytecode, every process would compile our own modules again.
 project:
 	@$(UV) pip install -q -p $(VENV)/bin/python --no-deps --no-build-isolation -e .
-	@$(VENV)/bin/python -m compileall -q openintern runs
+	@$(VENV)/bin/python -m compileall -q openintern memory runs
 
 CATALOGUES := $(shell find locale -name '*.po' 2>/dev/null)
 
@@ -78,8 +78,8 @@ COMPILE = --quiet --upgrade --universal --generate-hashes --python-version 3.11 
 HEADER = The exact packages, by content. Written by make lock, not by hand.
 
 lock: $(UV)
-	$(UV) pip compile $(COMPILE) pyproject.toml --extra install -o requirements.lock
-	$(UV) pip compile $(COMPILE) pyproject.toml --extra install --extra dev -c requirements.lock -o requirements-dev.lock
+	$(UV) pip compile $(COMPILE) pyproject.toml --extra install --extra otel -o requirements.lock
+	$(UV) pip compile $(COMPILE) pyproject.toml --extra install --extra otel --extra dev -c requirements.lock -o requirements-dev.lock
 	echo uv | $(UV) pip compile $(COMPILE) - -o requirements-uv.lock
 	sed -i '1i # $(HEADER)' requirements.lock requirements-dev.lock requirements-uv.lock
 
