@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
 from django.conf import settings
-from django.core.management import call_command
 from django.db import connection, transaction
 from django.db.migrations.loader import MigrationLoader
 from django_tenants.utils import quote_schema_name, schema_exists
 
 from openintern.errors import OpenInternError
+from openintern.tenancy import upgrade
 from openintern.tenancy.models import Organization
 
+_MIGRATION_LOCK = 0x6F69_0002  # any number that nobody else uses
 _known_schemas: set[str] = set()
 
 
@@ -52,11 +55,30 @@ def create(org: Organization) -> None:
     migrate(org)
 
 
-def migrate(org: Organization, *, verbosity: int = 0) -> None:
-    """Apply what is missing in the organisation's schema and remember that it has it."""
-    call_command("migrate_schemas", schema_name=org.schema_name, tenant=True, interactive=False, verbosity=verbosity)
-    org.migrated_to = fingerprint()
-    Organization.objects.filter(pk=org.pk).update(migrated_to=org.migrated_to)
+def migrate(org: Organization) -> None:
+    """Apply what is missing in the organisation's schema and remember that it has it.
+
+    Of several processes that want to, one does it; the others wait and find it done.
+    """
+    with _alone_at(org):
+        if Organization.objects.filter(pk=org.pk, migrated_to=fingerprint()).exists():
+            org.migrated_to = fingerprint()
+            return
+        upgrade.upgrade(org.schema_name)
+        org.migrated_to = fingerprint()
+        Organization.objects.filter(pk=org.pk).update(migrated_to=org.migrated_to)
+
+
+@contextmanager
+def _alone_at(org: Organization) -> Iterator[None]:
+    """Hold the organisation's migration lock; it goes with the connection if we are killed."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s, %s)", [_MIGRATION_LOCK, org.pk])
+    try:
+        yield
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [_MIGRATION_LOCK, org.pk])
 
 
 def behind() -> list[Organization]:
