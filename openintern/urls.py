@@ -21,6 +21,7 @@ urlpatterns = [
         "api/docs/", access("profile", GET="read")(SpectacularSwaggerView).as_view(url_name="schema"), name="api-docs"
     ),
     path("api/", include("openintern.tenancy.api_urls")),
+    path("api/", include("memory.urls")),
     path("api/", include("runs.urls")),
 ]
 

@@ -11,10 +11,10 @@ from django.test.utils import CaptureQueriesContext
 
 from memory import search
 from memory.embedding import filling
+from memory.models import Shelf
 from memory.owners import Owner
 from memory.search import Filters
 from memory.search.finding import search_shelves
-from memory.models import Shelf
 from memory.writing import Origin
 from openintern.errors import Invalid, NotFound
 from openintern.tenancy.models import Project
@@ -76,7 +76,8 @@ def test_a_single_character_another_width_another_form_or_accent_is_found(
 
 
 @pytest.mark.parametrize(
-    "query", ["a & !b:*", "'; DROP TABLE memory_memory; --", "%_%", "(?:a+)+$", "<->", "\\", "%s %(x)s {}", "\0\ud800 tea"]
+    "query",
+    ["a & !b:*", "'; DROP TABLE memory_memory; --", "%_%", "(?:a+)+$", "<->", "\\", "%s %(x)s {}", "\0\ud800 tea"],
 )
 def test_a_query_is_plain_text_whatever_it_holds(query: str, note: Remember, alice: Person) -> None:
     note("Alice likes tea", owner=Owner.of_user(alice.user))
@@ -213,7 +214,9 @@ def test_a_search_says_how_many_passages_lack_their_vector(note: Remember, alice
 def test_the_ranking_is_one_statement(note: Remember, alice: Person) -> None:
     note("The ranking", owner=Owner.of_user(alice.user))
 
-    with CaptureQueriesContext(connection, ) as queries:
+    with CaptureQueriesContext(
+        connection,
+    ) as queries:
         search_shelves(Shelf.objects.filter(user=alice.user), "ranking")
 
     ranking = [query["sql"] for query in queries if "memory_words" in query["sql"]]

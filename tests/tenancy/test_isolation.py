@@ -21,6 +21,9 @@ from django.http import HttpResponseBase
 from django.test import Client
 from django.utils import timezone
 
+from memory.models import Embedding, EmbeddingModel, Memory, Passage, Shelf, Term, Words
+from memory.owners import Owner
+from memory.writing import Origin, remember
 from openintern.tenancy import keys, people
 from openintern.tenancy.models import ApiKey, AuditEntry, Membership, Project
 from openintern.tenancy.scope import org_scope, public_scope
@@ -48,6 +51,7 @@ NEVER = {
     "tool_call_id": "call_never",
     "upload_id": "upl_never",
     "approval_id": "apr_never",
+    "memory_id": "00000000-0000-4000-8000-000000000000",
 }
 _VARIES = re.compile(rb'(?i)(csrf[a-z]*"(?: value=|: )")[^"]+')
 
@@ -66,6 +70,7 @@ class Property:
             "run_id": self.run.pk,
             "upload_id": self.rows[Upload].pk,
             "approval_id": self.rows[Approval].pk,
+            "memory_id": self.rows[Memory].pk,
             "session_key": f"s_{CANARY}",
             "tool_call_id": CANARY,
             "object_id": row.pk if row else self.run.pk,
@@ -82,12 +87,28 @@ def acmes(cast: Cast, django_db_blocker: Any) -> Iterator[Property]:
         project = people.create_project("canary", org=alice.org, name=CANARY, by=alice.user)
         key, _ = keys.create_api_key(org=alice.org, user=alice.user, name=CANARY)
         with org_scope(alice.org):
-            rows = _rows_of_a_run(cast)
+            rows = {**_rows_of_a_run(cast), **_rows_of_a_memory(cast)}
             ticket = Ticket.objects.get(run_id=rows[Run].pk)
         membership = Membership.objects.get(user=alice.user)
         entry = AuditEntry.objects.filter(organization=alice.org).latest("pk")
         shared = {Project: project, ApiKey: key, Membership: membership, AuditEntry: entry, Ticket: ticket}
         yield Property(rows[Run], {**rows, **shared})
+
+
+def _rows_of_a_memory(cast: Cast) -> dict[type[Model], Any]:
+    memory = remember(
+        owner=Owner.of_user(cast.alice.user), tier="core", text=f"{CANARY} is remembered", origin=Origin()
+    )
+    passage = Passage.objects.get(memory=memory)
+    return {
+        Shelf: memory.shelf,
+        Memory: memory,
+        Passage: passage,
+        Words: Words.objects.get(passage=passage),
+        Term: Term.objects.filter(shelf=memory.shelf)[0],
+        Embedding: Embedding.objects.get(passage=passage),
+        EmbeddingModel: EmbeddingModel.objects.get(state="serving"),
+    }
 
 
 def _rows_of_a_run(cast: Cast) -> dict[type[Model], Any]:
