@@ -8,6 +8,9 @@ os.environ.setdefault("OPENINTERN_PROCESS", "openintern-web")
 
 from django.core.asgi import get_asgi_application
 
-from openintern.body_limit import BodyLimit
+http = get_asgi_application()  # what follows needs the applications that this sets up
 
-application = BodyLimit(get_asgi_application())
+from openintern.body_limit import BodyLimit  # noqa: E402
+from openintern.live.entrance import by_protocol  # noqa: E402
+
+application = by_protocol(http=BodyLimit(http))

@@ -13,7 +13,7 @@ from openintern.redaction import redact_text
 
 def wants_json(request: HttpRequest) -> bool:
     """Whether the request comes from a program: by its path, or because it says so."""
-    if request.path.startswith("/api/") or request.path in {"/api", "/health"}:
+    if request.path.startswith(("/api/", "/ws/")) or request.path in {"/api", "/health"}:
         return True
     return request.headers.get("Accept", "").startswith("application/json")
 

@@ -195,6 +195,7 @@ Q_CLUSTER = {
 
 EVENTSTREAM_STORAGE_CLASS = "runs.stream.EventTableStorage"
 EVENTSTREAM_CHANNELMANAGER_CLASS = "runs.stream.RunChannels"
+WEBSOCKET_URLCONF = "runs.sockets"
 
 # --- language and time
 

@@ -65,7 +65,7 @@ async def _answer(request: ScopedRequest, run_id: str) -> HttpResponseBase:
         raise NotFound("Run")
     channel = f"{credential.scope.org.schema_name}:{run_id}"
     try:
-        live = Stream(_hub, channel, subscriber=credential, about={"runId": run_id})
+        live = Stream(hub, channel, subscriber=credential, about={"runId": run_id})
         has_more = await live.open(_cursor(request))
     except Full as error:
         raise OpenInternError(
@@ -151,7 +151,7 @@ class RunSource:
         return readable(cast("Credential", subscriber), channels)
 
 
-_hub = Hub(notify_channel=CHANNEL, source=RunSource())
+hub = Hub(notify_channel=CHANNEL, source=RunSource())
 
 
 def readable(credential: Credential, channels: Collection[str]) -> set[str]:
@@ -170,7 +170,7 @@ def readable(credential: Credential, channels: Collection[str]) -> set[str]:
 
 def _moved_runs(schema: str, positions: Mapping[str, Position]) -> Collection[str]:
     try:
-        with org_scope(_organization(schema)):
+        with org_scope(organization_of(schema)):
             rows = Run.objects.filter(pk__in=positions).values_list(
                 "pk", "last_seq", "live_text__attempt", "live_text__step", Length("live_text__text")
             )
@@ -186,7 +186,7 @@ def _moved_runs(schema: str, positions: Mapping[str, Position]) -> Collection[st
 _organizations: dict[str, Organization] = {}
 
 
-def _organization(schema: str) -> Organization:
+def organization_of(schema: str) -> Organization:
     """Return the organisation of that schema; asked once per process, unless its schema is behind the code."""
     if schema not in _organizations:
         org = Organization.objects.get(schema_name=schema)
@@ -199,7 +199,7 @@ def _organization(schema: str) -> Organization:
 def _parse(channel: str) -> tuple[Organization, str]:
     schema, _, run_id = channel.partition(":")
     try:
-        return _organization(schema), run_id
+        return organization_of(schema), run_id
     except Organization.DoesNotExist as error:
         raise Gone from error
 

@@ -32,20 +32,30 @@ class Bell:
         self.is_listening = False
         self._channel = channel
         self._rings: dict[str, Callable[[], None]] = {}
+        self._listeners: dict[str, Callable[[str], None]] = {}
         self._task: asyncio.Task[None] | None = None
 
     def wait_for(self, topic: str, ring: Callable[[], None]) -> None:
         """Call `ring` in the running loop whenever `topic` is notified, until `forget(topic)`."""
         self._rings[topic] = ring
-        if self._task is None:
-            self._task = asyncio.create_task(self._listen_for_ever(), name="bell")
+        self._begin()
+
+    def listen_below(self, prefix: str, hear: Callable[[str], None]) -> None:
+        """Call `hear` with what follows "<prefix>:" in each topic that begins so; with "" when any may have been missed."""
+        self._listeners[prefix] = hear
+        self._begin()
 
     def forget(self, topic: str) -> None:
-        """Stop ringing for the topic; the last one to leave closes the connection."""
+        """Stop ringing for the topic, or for all below it; the last one to leave closes the connection."""
         self._rings.pop(topic, None)
-        if not self._rings and self._task is not None:
+        self._listeners.pop(topic, None)
+        if not self._rings and not self._listeners and self._task is not None:
             self._task.cancel()
             self._task = None
+
+    def _begin(self) -> None:
+        if self._task is None:
+            self._task = asyncio.create_task(self._listen_for_ever(), name="bell")
 
     async def _listen_for_ever(self) -> None:
         pause = _FIRST_PAUSE
@@ -76,10 +86,15 @@ class Bell:
     def _ring(self, topic: str) -> None:
         if ring := self._rings.get(topic):
             ring()
+        prefix, _, rest = topic.partition(":")
+        if hear := self._listeners.get(prefix):
+            hear(rest)
 
     def _ring_everybody(self) -> None:
         for ring in list(self._rings.values()):
             ring()
+        for hear in list(self._listeners.values()):
+            hear("")
 
 
 async def _connect() -> psycopg.AsyncConnection[TupleRow]:

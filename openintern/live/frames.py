@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +15,16 @@ def encode(event: str, data: Any, *, seq: int | None = None) -> bytes:
     """Return one server-sent event. `data` becomes JSON in pure ASCII: nothing in it can end a line or start a field."""
     text: str = sse_encode_event(event, json.dumps(data, separators=(",", ":")), event_id=seq)
     return text.encode("ascii")
+
+
+def taken_apart(chunk: bytes) -> Iterator[tuple[str, str]]:
+    """Yield each event of a stream's bytes: its name, and the message that says the same on a WebSocket.
+
+    `encode` made the bytes, so a field is a line, and `data` is JSON that needs no second look.
+    """
+    for block in chunk.decode("ascii").split("\n\n")[:-1]:
+        fields = dict(line.split(": ", 1) for line in block.split("\n"))
+        yield fields["event"], f'{{"event":"{fields["event"]}","data":{fields["data"]}}}'
 
 
 def now() -> str:

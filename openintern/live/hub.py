@@ -32,7 +32,7 @@ class Hub:
 
     def __init__(self, *, notify_channel: str, source: Source) -> None:
         self.source = source
-        self._bell = Bell(notify_channel)
+        self.bell = Bell(notify_channel)
         self._feeds: dict[str, Feed] = {}
         self._rounds: asyncio.Task[None] | None = None
 
@@ -41,7 +41,7 @@ class Hub:
         feed = self._feeds.get(stream.channel)
         if feed is None:
             feed = self._feeds[stream.channel] = Feed(stream.channel, self.source)
-            self._bell.wait_for(stream.channel, feed.ring)
+            self.bell.wait_for(stream.channel, feed.ring)
         feed.streams.add(stream)
         get_listener_manager().add_listener(stream.listener)
         if self._rounds is None:
@@ -57,7 +57,7 @@ class Hub:
             return
         feed.stop()
         del self._feeds[stream.channel]
-        self._bell.forget(stream.channel)
+        self.bell.forget(stream.channel)
         if not self._feeds and self._rounds is not None:
             self._rounds.cancel()
             self._rounds = None

@@ -19,6 +19,9 @@ DATABASE_AWAY: Final = (OperationalError, InterfaceError)
 _READERS: Final = 4  # as many connections as all streams of a process together ever hold
 _threads = ThreadPoolExecutor(max_workers=_READERS, thread_name_prefix="live-reader")
 
+_WRITERS: Final = 2  # whoever changes something may wait for a row's lock, and must hold up no reader by it
+_writers = ThreadPoolExecutor(max_workers=_WRITERS, thread_name_prefix="live-writer")
+
 
 async def read(look: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Return what `look` returns, called in one of a few reader threads.
@@ -26,6 +29,11 @@ async def read(look: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     The thread is in no organisation's schema when `look` starts, and its connection goes back when it ends.
     """
     return await asyncio.get_running_loop().run_in_executor(_threads, partial(_look, partial(look, *args, **kwargs)))
+
+
+async def act(do: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Return what `do` returns, called in one of a few threads that may change things. Otherwise as `read`."""
+    return await asyncio.get_running_loop().run_in_executor(_writers, partial(_look, partial(do, *args, **kwargs)))
 
 
 def _look(look: Callable[[], T]) -> T:

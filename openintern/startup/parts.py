@@ -19,6 +19,7 @@ WORKERS_STOP_WITHIN = 35.0
 WEB_STOP_WITHIN = 5.0
 EMBEDDER_STOPS_WITHIN = 5.0  # a batch that it doesn't finish is made again by the next one
 STDERR = 2
+LONGEST_FRAME = 256 * 1024  # bytes of a WebSocket's message; what is too long for us is turned away while it comes
 STREAMS_CLOSE_WITHIN = 2  # an open live stream would hold the web server's stop for ever
 
 
@@ -33,7 +34,8 @@ def web(*, host: str, port: int) -> Service:
     command = [sys.executable, "-m", "uvicorn", "openintern.asgi:application", "--host", host, "--port", str(port)]
     quiet = ["--no-access-log", "--log-level", "warning", "--no-server-header"]
     ending = ["--timeout-graceful-shutdown", str(STREAMS_CLOSE_WITHIN)]
-    return _service("The web server", [*command, *quiet, *ending], stop_within=WEB_STOP_WITHIN)
+    sockets = ["--ws-max-size", str(LONGEST_FRAME)]
+    return _service("The web server", [*command, *quiet, *ending, *sockets], stop_within=WEB_STOP_WITHIN)
 
 
 def workers() -> Service:

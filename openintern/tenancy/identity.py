@@ -61,7 +61,7 @@ class IdentityMiddleware(AuthenticationMiddleware):
         scoped.asker, scoped.api_key = None, None
         scoped.user = AnonymousUser()
         try:
-            _settle(scoped)
+            settle(scoped)
             with ExitStack() as scoped.doors:
                 return cast(Callable[[HttpRequest], HttpResponse], self.get_response)(request)
         except OpenInternError as error:
@@ -106,12 +106,21 @@ def _check(request: ScopedRequest, declared: Access) -> HttpResponse | None:
         return None
     if request.asker is None:
         raise OpenInternError("FORBIDDEN", "You belong to no organisation")
-    action = declared.action(request.method or "")
-    if not action:
+    if not declared.action(request.method or ""):
         return _refuse_method(request, declared)
+    require_access(request, declared)
+    return None
+
+
+def require_access(request: ScopedRequest, declared: Access | None) -> None:
+    """Raise FORBIDDEN, and audit it, unless whoever sent the request may do what was declared; undeclared is for nobody."""
+    if declared is None or not declared.resource:
+        raise OpenInternError("FORBIDDEN", "Nobody may use this page")
+    if request.asker is None:
+        raise OpenInternError("FORBIDDEN", "You belong to no organisation")
+    action = declared.action(request.method or "")
     if not may(request, declared.resource, action):
         _refuse(request, f"{declared.resource}.{action}")
-    return None
 
 
 def _refuse_method(request: HttpRequest, declared: Access) -> HttpResponse:
@@ -157,7 +166,7 @@ def _ask_to_sign_in(request: HttpRequest) -> HttpResponse:
     return redirect_to_login(request.get_full_path())
 
 
-def _settle(request: ScopedRequest) -> None:
+def settle(request: ScopedRequest) -> None:
     """Set `user`, `api_key` and `asker`. Raises what the sender may know about a wrong claim."""
     header = request.headers.get("Authorization", "")
     if header:

@@ -12,6 +12,7 @@ from django.utils.crypto import constant_time_compare
 
 from openintern.tenancy.identity import ScopedRequest
 from openintern.tenancy.models import ApiKey, Membership, User
+from openintern.tenancy.policy import allows, key_allows
 from openintern.tenancy.roles import Role
 from openintern.tenancy.scope import Scope
 
@@ -26,6 +27,12 @@ class Credential:
     settled_at: datetime = field(compare=False)
     api_key_id: int | None = None
     session_key: str = ""
+    key_scopes: tuple[str, ...] = ()
+
+    def allows(self, scope: Scope, resource: str, action: str) -> bool:
+        """Whether `scope`, renewed from this credential, may take the action: by role and, for a key, by its scopes."""
+        has_key = self.api_key_id is not None
+        return allows(scope.role, resource, action) and (not has_key or key_allows([*self.key_scopes], action))
 
 
 def credential_of(request: ScopedRequest, *, at: datetime) -> Credential | None:
@@ -33,7 +40,7 @@ def credential_of(request: ScopedRequest, *, at: datetime) -> Credential | None:
     if request.asker is None:
         return None
     if request.api_key is not None:
-        return Credential(request.asker, at, api_key_id=request.api_key.pk)
+        return Credential(request.asker, at, api_key_id=request.api_key.pk, key_scopes=tuple(request.api_key.scopes))
     return Credential(request.asker, at, session_key=request.session.session_key or "")
 
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 import uvicorn
-from django.core.asgi import get_asgi_application
 from django.db import connection
 from django.utils import timezone
 
@@ -41,6 +40,9 @@ class Script:
             self.run = Run.objects.create(session=session, user=owner.user, input="a task", config=CONFIG)
         self.channel = f"{self.org.schema_name}:{self.run.pk}"
         self.url = f"/api/runs/{self.run.pk}/stream"
+
+    def inside(self) -> AbstractContextManager[None]:
+        return org_scope(self.org)
 
     def write(self, *drafts: Draft, **changes: Any) -> None:
         with org_scope(self.org):
@@ -100,12 +102,19 @@ class Server:
 
 @pytest.fixture(scope="module")
 def server(django_db_setup: None, django_db_blocker: Any) -> Iterator[Server]:
-    """The web process, in a thread of this one."""
+    """The web process, in a thread of this one; it looks after clients that don't answer sooner than one in production."""
+    from openintern.asgi import application
+
     with socket.socket() as listening, django_db_blocker.unblock():
         listening.bind(("127.0.0.1", 0))
         listening.listen(2048)
         config = uvicorn.Config(
-            get_asgi_application(), log_level="warning", lifespan="off", timeout_graceful_shutdown=1
+            application,
+            log_level="warning",
+            lifespan="off",
+            timeout_graceful_shutdown=1,
+            ws_ping_interval=1,
+            ws_ping_timeout=1,
         )
         web = uvicorn.Server(config)
         loop = config.get_loop_factory()()

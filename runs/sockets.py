@@ -1,0 +1,196 @@
+"""The two WebSockets: a run's console and a person's inbox. `docs/api.md` says what is spoken there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Hashable, Mapping
+from typing import Any, ClassVar, Final, cast
+
+from django.http import QueryDict
+from django.urls import path
+from django.utils import timezone
+
+from openintern.errors import Invalid, NotFound, OpenInternError
+from openintern.live.bulletin import Bulletins
+from openintern.live.feed import Gone
+from openintern.live.frames import now, taken_apart
+from openintern.live.reading import read
+from openintern.live.sockets import ENDED, GONE, NOT_YOU, NotYou, Socket
+from openintern.live.stream import PING, Full, Stream
+from openintern.paging import whole_number
+from openintern.tenancy import audit
+from openintern.tenancy.access import access
+from openintern.tenancy.renewal import Credential, renew
+from openintern.tenancy.scope import Scope, org_scope
+from runs import lifecycle, urls  # noqa: F401  `urls` registers the converters
+from runs.models import Run
+from runs.stream import hub, organization_of, readable
+
+_MOST_WAITING: Final = 1000  # changes that a slow client is kept; after that it is told to look again
+
+
+@access("run", GET="read")
+class Console(Socket):
+    """One run: its events as they come, and a way to speak to it and to stop it."""
+
+    #: What each command does to a run, as the policy table names it.
+    ACTIONS: ClassVar[dict[str, str]] = {"inject": "inject", "cancel": "cancel"}
+
+    async def open(self) -> None:
+        """Follow the run from `after_seq` on. What can't be seen is refused like what isn't there."""
+        after = _after_seq(self.scope)
+        try:
+            stream = Stream(hub, self._channel, subscriber=self.credential, about={"runId": self._run_id})
+            has_more = await stream.open(after)
+        except Full as error:
+            raise OpenInternError(
+                "UNAVAILABLE", "Too many streams are open; try again", details={"retry_after": 5}
+            ) from error
+        except Gone as error:
+            raise NotFound("Run") from error
+        await self.accept()
+        self.spawn(self._watch(stream) if has_more else self._end())
+
+    def obey(self, command: Mapping[str, Any]) -> dict[str, Any]:
+        """Carry out `inject` or `cancel`, with the rights of this moment."""
+        action = self.ACTIONS.get(str(command.get("command")))
+        if action is None:
+            raise Invalid("command", f"Must be one of: {', '.join(self.ACTIONS)}")
+        scope = renew(self.credential, at=timezone.now())
+        if scope is None:
+            raise NotYou
+        with org_scope(scope.org):
+            self._require(scope, action)
+            if action == "cancel":
+                lifecycle.cancel_run(scope, self._run_id, at=timezone.now())
+            else:
+                lifecycle.inject_message(scope, self._run_id, message=_message(command))
+        return {"run_id": self._run_id}
+
+    def _require(self, scope: Scope, action: str) -> None:
+        if not self.credential.allows(scope, "run", action):
+            audit.record(
+                f"run.{action}", org=scope.org, actor=scope.user, via=scope.via, object_id=self._run_id, refused=True
+            )
+            raise OpenInternError("FORBIDDEN", "Your role doesn't allow this")
+
+    async def _watch(self, stream: Stream) -> None:
+        """Tell what the stream tells; when it ends, say by the code why."""
+        last = ""
+        async for chunk in stream.body():
+            for event, message in taken_apart(chunk):
+                await self.send(text_data=message)
+                last = event
+        if last != "gone":
+            return await self.part(ENDED)
+        return await self.part(GONE if await read(_holds, self.credential) else NOT_YOU)
+
+    async def _end(self) -> None:
+        """The run is over, and the client has all of it."""
+        await self.tell("connected", {"runId": self._run_id, "ts": now()})
+        await self.part(ENDED)
+
+    @property
+    def _run_id(self) -> str:
+        return str(self.scope["url_route"]["kwargs"]["run_id"])
+
+    @property
+    def _channel(self) -> str:
+        return f"{self.credential.scope.org.schema_name}:{self._run_id}"
+
+
+@access("run", GET="read")
+class Inbox(Socket):
+    """What changes among the runs that a person may see: which run, and how it stands."""
+
+    async def open(self) -> None:
+        """Watch the organisation. What was before is on the pages and in the API."""
+        self.subscriber: Hashable = self.credential
+        self._waiting: dict[str, str] = {}
+        self._has_missed = False
+        self._something = asyncio.Event()
+        self._schema = self.credential.scope.org.schema_name
+        await self.accept()
+        _bulletins.join(self, self._schema)
+        self.spawn(self._watch())
+
+    async def disconnect(self, code: int) -> None:
+        if hasattr(self, "_schema"):
+            _bulletins.leave(self, self._schema)
+        await super().disconnect(code)
+
+    def note(self, changes: Mapping[str, str]) -> None:
+        """Keep the newest state of each run until it is sent."""
+        self._waiting |= changes
+        if len(self._waiting) > _MOST_WAITING:
+            self._waiting.clear()
+            self._has_missed = True
+        self._something.set()
+
+    def miss(self) -> None:
+        self._has_missed = True
+        self._something.set()
+
+    def end(self) -> None:
+        self.spawn(self.part(NOT_YOU))
+
+    async def _watch(self) -> None:
+        await self.tell("connected", {"ts": now()})
+        while True:
+            try:
+                async with asyncio.timeout(PING):
+                    await self._something.wait()
+            except TimeoutError:
+                await self.tell("ping", {"ts": now()})
+                continue
+            await self._send_what_waits()
+
+    async def _send_what_waits(self) -> None:
+        self._something.clear()
+        waiting, self._waiting = self._waiting, {}
+        missed, self._has_missed = self._has_missed, False
+        for run_id, status in waiting.items():
+            await self.tell("run.changed", {"run_id": run_id, "status": status})
+        if missed:
+            await self.tell("missed", {"ts": now()})
+
+
+class RunChanges:
+    """The states of runs, for the bulletins of `openintern.live`."""
+
+    def states(self, schema: str, ids: Collection[str]) -> Mapping[str, str]:
+        with org_scope(organization_of(schema)):
+            return dict(Run.objects.filter(pk__in=ids).values_list("pk", "status"))
+
+    def visible(self, subscriber: Hashable, ids: Collection[str]) -> Collection[str]:
+        credential = cast(Credential, subscriber)
+        prefix = credential.scope.org.schema_name + ":"
+        return {each.removeprefix(prefix) for each in readable(credential, [prefix + run_id for run_id in ids])}
+
+    def holds(self, subscriber: Hashable) -> bool:
+        return _holds(cast(Credential, subscriber))
+
+
+_bulletins = Bulletins(hub.bell, RunChanges())
+
+
+def _holds(credential: Credential) -> bool:
+    return renew(credential, at=timezone.now()) is not None
+
+
+def _after_seq(scope: Mapping[str, Any]) -> int:
+    query = QueryDict(scope.get("query_string", b""))
+    return whole_number(query.get("after_seq"), field="after_seq", default=0, least=0, most=2**31 - 1)
+
+
+def _message(command: Mapping[str, Any]) -> str:
+    message = command.get("message")
+    if not isinstance(message, str):
+        raise Invalid("message", "Must be a text")
+    return message
+
+
+urlpatterns = [
+    path("ws/runs/<run_id:run_id>", Console.as_asgi()),
+    path("ws/inbox", Inbox.as_asgi()),
+]
