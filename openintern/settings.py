@@ -158,12 +158,16 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "OpenIntern",
-    "DESCRIPTION": "Runs of AI agents: start them, watch them live, stop them, read everything they did.",
+    "DESCRIPTION": "Runs of AI agents and what they remember: start them, watch them live, stop them, read everything they did.",
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "ENUM_NAME_OVERRIDES": {"RunStatus": "runs.models.Run.Status", "EffectStatus": "runs.models.Effect.Status"},
+    "ENUM_NAME_OVERRIDES": {
+        "RunStatus": "runs.models.Run.Status",
+        "EffectStatus": "runs.models.Effect.Status",
+        "MemoryTier": "memory.models.Tier",
+    },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "runs.rest.schema.describe_stream",
