@@ -7,6 +7,8 @@ from decimal import Decimal
 from openintern.tenancy.models import Membership
 from runs.engine.outcomes import Fail
 from runs.engine.work import Work
+from runs.llm.types import Usage
+from runs.models import Run
 from runs.queue.claims import MAX_LOSSES
 
 
@@ -22,14 +24,23 @@ def before_work(work: Work, *, losses: int) -> Fail | None:
 
 def before_model_call(work: Work) -> Fail | None:
     """Say which limit the next model call would pass, or that it would get the run nowhere."""
-    run, config = work.run, work.run.config
-    if dead_end := work.track.dead_end():
-        return dead_end
-    if run.step > config["max_steps"]:
-        return Fail("MAX_STEPS_REACHED", f"Max steps ({config['max_steps']}) reached")
+    run = work.run
     used = run.prompt_tokens + run.completion_tokens
-    if config["max_tokens"] and used >= config["max_tokens"]:
-        return Fail("TOKEN_LIMIT_REACHED", f"Run has used {used} of {config['max_tokens']} tokens")
-    if config["max_cost"] is not None and run.cost >= Decimal(config["max_cost"]):
-        return Fail("COST_LIMIT_REACHED", f"Run has cost {run.cost} of {config['max_cost']} USD")
+    return work.track.dead_end() or _passed(run, step=run.step, tokens=used, cost=run.cost)
+
+
+def allow_another_step(run: Run, usage: Usage) -> bool:
+    """Whether a run may ask once more after the answer, not stored yet, that used this much."""
+    used = run.prompt_tokens + run.completion_tokens + usage.prompt_tokens + usage.completion_tokens
+    return _passed(run, step=run.step + 1, tokens=used, cost=run.cost + (usage.cost or 0)) is None
+
+
+def _passed(run: Run, *, step: int, tokens: int, cost: Decimal) -> Fail | None:
+    config = run.config
+    if step > config["max_steps"]:
+        return Fail("MAX_STEPS_REACHED", f"Max steps ({config['max_steps']}) reached")
+    if config["max_tokens"] and tokens >= config["max_tokens"]:
+        return Fail("TOKEN_LIMIT_REACHED", f"Run has used {tokens} of {config['max_tokens']} tokens")
+    if config["max_cost"] is not None and cost >= Decimal(config["max_cost"]):
+        return Fail("COST_LIMIT_REACHED", f"Run has cost {cost} of {config['max_cost']} USD")
     return None

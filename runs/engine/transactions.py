@@ -27,7 +27,7 @@ from openintern.tenancy.models import Membership, Organization
 from openintern.tenancy.roles import Role
 from openintern.tenancy.scope import Scope
 from runs import budgets
-from runs.engine import approval, batch, effects, plan
+from runs.engine import approval, batch, effects, limits, plan
 from runs.engine.batch import Planned, Result
 from runs.engine.outcomes import Fail, Wait
 from runs.engine.remembering import remember_run
@@ -40,6 +40,25 @@ from runs.queue.claims import Claim
 from runs.queue.models import Ticket
 from runs.stop import Stop
 
+
+_UNANSWERED = Draft(
+    EventType.RUN_WARNING,
+    {
+        "code": "MESSAGE_UNANSWERED",
+        "message": "A message came during the last answer that the run's limits allow; nothing answers it",
+    },
+)
+
+
+def count_losses(claim: Claim) -> int:
+    """Return how many workers died over the run since it last got on. Commits: the next one may die over its log."""
+    if not claim.losses:
+        return 0
+    step = Run.objects.filter(pk=claim.run_id).values_list("step", flat=True).first()
+    losses = claim.losses if step == claim.step_at_claim else 1
+    mine = Ticket.objects.filter(pk=claim.ticket_id, attempt=claim.attempt)
+    mine.update(losses=losses, step_at_claim=step or 0)
+    return losses
 
 @transaction.atomic
 def begin(org: Organization, claim: Claim, *, stop: Stop) -> Work | None:
@@ -131,16 +150,21 @@ def finish_step(work: Work, answer: Answer, results: list[Result]) -> None:
 
 
 def finish(work: Work, answer: Answer) -> bool:
-    """Store the final answer and end the run; unless somebody spoke meanwhile: then go on, and return False."""
+    """Store the final answer and end the run; unless somebody spoke meanwhile: then go on, and return False.
+
+    Where the run may ask no more, its answer stands, with a warning that the message has none.
+    """
     run = work.run
     called = [*_reminded(work), _llm_called(work, answer)]
     with transaction.atomic():
-        if work.has_news():
+        has_news = work.has_news()
+        if has_news and limits.allow_another_step(run, answer.usage):
             drafts = [*called, _step_completed(work, "continue"), *_next_step(run)]
             changes: dict[str, Any] = {"step": run.step + 1}
         else:
             ended = Draft(EventType.RUN_COMPLETED, {"output": answer.text, "duration_ms": _duration_ms(run)})
-            drafts = [*called, _step_completed(work, "final_answer"), ended]
+            unanswered = [_UNANSWERED] if has_news else []
+            drafts = [*called, *unanswered, _step_completed(work, "final_answer"), ended]
             changes = {"status": Run.Status.COMPLETED, "output": answer.text, "ended_at": timezone.now()}
         events = work.record(*drafts, active_ms=work.active_ms(), **plan.usage_changes(run, answer), **changes)
         work.checkpoint(events)

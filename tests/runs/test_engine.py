@@ -522,6 +522,27 @@ def test_what_is_said_during_the_final_answer_is_answered_too(
     assert reload(alice, run).output == "Five."
 
 
+@pytest.mark.parametrize("limit", [{"max_steps": 1}, {"max_tokens": 5}], ids=["steps", "tokens"])
+def test_a_final_answer_stands_although_somebody_spoke_when_nothing_more_is_allowed(
+    alice: Person, start_run: Start, hire: Callable[[], Hand], limit: dict[str, int]
+) -> None:
+    run = start_run(alice, "a task", steps=[{"text": "Four.", "hold": "last"}])
+    with org_scope(alice.org):
+        Run.objects.filter(pk=run.pk).update(config=run.config | limit)
+    hand = hire()
+    scripted.wait_held("last")
+    with org_scope(alice.org):
+        lifecycle.inject_message(alice.scope, run.pk, message="And plus one?")
+
+    scripted.release("last")
+    hand.join()
+
+    ended = reload(alice, run)
+    assert (ended.status, ended.output) == ("completed", "Four.")
+    [warning] = of_type(events_of(alice, run), "run.warning")
+    assert warning["code"] == "MESSAGE_UNANSWERED"
+
+
 def test_a_run_remembers_what_its_session_completed_and_nothing_else(
     alice: Person, bob: Person, start_run: Start, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
