@@ -23,7 +23,6 @@ from runs.log import StaleAttempt
 from runs.models import Run
 from runs.queue import tickets
 from runs.queue.claims import Claim
-from runs.queue.models import Ticket
 from runs.stop import Stop, Stopped
 
 logger = structlog.get_logger(__name__)
@@ -52,9 +51,10 @@ def execute(org: Organization, claim: Claim, hold: Hold) -> None:
     another worker goes on from the last commit.
     """
     try:
-        work = transactions.begin(org, claim, stop=hold.stop)
+        losses = transactions.count_losses(claim)
+        work = transactions.begin(org, claim, stop=hold.stop, losses=losses)
         if work is not None:
-            _advance(work, hold)
+            _advance(work, hold, losses=losses)
     except StaleAttempt:
         logger.info("run went on without this worker", run=claim.run_id, attempt=claim.attempt)
 
@@ -68,9 +68,9 @@ def give_up(org: Organization, claim: Claim) -> None:
         transactions.fail(work, Fail("INTERNAL_ERROR", "The run failed with an internal error"))
 
 
-def _advance(work: Work, hold: Hold) -> None:
+def _advance(work: Work, hold: Hold, *, losses: int) -> None:
     """Work until the run ends, waits, has to stop, or is to be handed back."""
-    if refusal := limits.before_work(work, losses=_losses(work)):
+    if refusal := limits.before_work(work, losses=losses):
         transactions.fail(work, refusal)
         return
     try:
@@ -197,10 +197,3 @@ def _obey(work: Work) -> None:
             transactions.fail(work, Fail("RUN_TIMEOUT", f"Run took longer than {seconds:g} s"))
         case "shutdown":
             tickets.release(work.run)
-
-
-def _losses(work: Work) -> int:
-    return (
-        Ticket.objects.filter(run_id=work.run.pk, organization=work.scope.org).values_list("losses", flat=True).first()
-        or 0
-    )

@@ -2,6 +2,7 @@
 
 | transaction       | events                                                | and |
 |-------------------|-------------------------------------------------------|-----|
+| `count_losses`    |                                                       | how many workers died over it |
 | `begin`           | `run.started` or `run.resumed`                        | the fencing number |
 | `record_answer`   | `llm.called`, `tool.called`                           | the usage; a claim on every effect |
 | `record_progress` | `tool.result`                                         | effects done, and those that begin |
@@ -36,10 +37,9 @@ from runs.events import Draft, EventType
 from runs.llm.types import Answer
 from runs.models import Approval, Run
 from runs.queue import tickets
-from runs.queue.claims import Claim
+from runs.queue.claims import MAX_LOSSES, Claim
 from runs.queue.models import Ticket
 from runs.stop import Stop
-
 
 _UNANSWERED = Draft(
     EventType.RUN_WARNING,
@@ -60,11 +60,13 @@ def count_losses(claim: Claim) -> int:
     mine.update(losses=losses, step_at_claim=step or 0)
     return losses
 
+
 @transaction.atomic
-def begin(org: Organization, claim: Claim, *, stop: Stop) -> Work | None:
+def begin(org: Organization, claim: Claim, *, stop: Stop, losses: int) -> Work | None:
     """Raise the fencing number, which shuts out every earlier attempt, and say that work begins or goes on.
 
-    The run is read under the lock under which it is fenced, so nothing that an earlier attempt wrote is missed.
+    The run is read under the lock under which it is fenced, so nothing that an earlier attempt wrote is missed. The log
+    of one that is to be given up for its `losses` isn't read: it may be what kills the workers.
     Returns None for a run that has ended or is gone.
     """
     run = (
@@ -76,7 +78,10 @@ def begin(org: Organization, claim: Claim, *, stop: Stop) -> Work | None:
     if run is None or run.is_final:
         return None
     work = Work(run=run, scope=scope_of(org, run), stop=stop)
-    work.load()
+    if losses < MAX_LOSSES:
+        work.load()
+    else:
+        work.known_seq = run.last_seq
     if run.last_seq == 0 or run.step == 0:
         drafts = [Draft(EventType.RUN_STARTED, {"input": run.input, "config": _public_config(run)}, step=0)]
         changes: dict[str, Any] = {"started_at": timezone.now(), "step": 1}
@@ -87,7 +92,7 @@ def begin(org: Organization, claim: Claim, *, stop: Stop) -> Work | None:
         payload = {
             "checkpoint_step_id": f"step_{run.step - 1:04d}",
             "orphaned_tool_calls": unsettled,
-            "losses": claim.losses,
+            "losses": losses,
         }
         drafts, changes = [Draft(EventType.RUN_RESUMED, payload)], {}
     work.record(
@@ -95,8 +100,6 @@ def begin(org: Organization, claim: Claim, *, stop: Stop) -> Work | None:
     )
     if claim.attempt > 1:
         budgets.release(run)
-    if claim.losses:
-        _note_losses(run, claim)
     return work
 
 
@@ -236,12 +239,6 @@ def scope_of(org: Organization, run: Run) -> Scope:
         project=run.project,
         via="run",
     )
-
-
-def _note_losses(run: Run, claim: Claim) -> None:
-    """Count the workers that died over this run since it last got on."""
-    losses = claim.losses if run.step == claim.step_at_claim else 1
-    Ticket.objects.filter(pk=claim.ticket_id).update(losses=losses, step_at_claim=run.step)
 
 
 def _reminded(work: Work) -> list[Draft]:

@@ -11,6 +11,7 @@ from openintern.tenancy.scope import org_scope
 from runs import lifecycle
 from runs.engine import loop as engine
 from runs.engine import plan, transactions
+from runs.engine.work import Work as WorkOnRun
 from runs.models import Run
 from runs.tools.registry import ToolContext
 from tests.conftest import Person, events_of, reload
@@ -269,6 +270,28 @@ def test_a_run_that_kills_its_workers_is_given_up(
     failed = events_of(alice, poison)[-1]
     assert (failed.type, failed.payload["error"]["code"]) == ("run.failed", "WORKER_LOST")
     assert status_of(alice, fine) == "completed"
+    assert_whole(alice, poison)
+
+
+def test_a_run_whose_log_kills_its_workers_is_given_up_too(
+    alice: Person,
+    start_run: Start,
+    work: Work,
+    crash_in: Callable[..., None],
+    tally: Tally,
+    add_tool: Callable[..., Any],
+) -> None:
+    """As a log does that is more than a worker's memory holds: nothing of the attempt is committed when it dies."""
+    add_tool(tally.tool(), recovery="keyed")
+    poison = start_run(alice, steps=[calls("count"), {"text": "never said"}])
+    crash_in(transactions, "finish_step", after=True)
+
+    for _ in range(2):
+        crash_in(WorkOnRun, "load")
+    work()
+
+    failed = events_of(alice, poison)[-1]
+    assert (failed.type, failed.payload["error"]["code"]) == ("run.failed", "WORKER_LOST")
     assert_whole(alice, poison)
 
 

@@ -218,19 +218,19 @@ def test_a_zombie_can_write_nothing(alice: Person, start_run: Start) -> None:
     first = claim("zombie")
     assert first is not None
     with org_scope(alice.org):
-        zombie = transactions.begin(alice.org, first, stop=Stop())
+        zombie = transactions.begin(alice.org, first, stop=Stop(), losses=0)
     expire_leases()
     second = claim("heir")
     assert second is not None
 
     with org_scope(alice.org):
-        transactions.begin(alice.org, second, stop=Stop())
+        transactions.begin(alice.org, second, stop=Stop(), losses=0)
 
         assert zombie is not None
         with pytest.raises(StaleAttempt):
             zombie.record(Draft(EventType.RUN_WARNING))
         with pytest.raises(StaleAttempt):
-            transactions.begin(alice.org, first, stop=Stop())
+            transactions.begin(alice.org, first, stop=Stop(), losses=0)
         tickets.release(zombie.run)
 
     ticket = ticket_of(run)
