@@ -54,6 +54,7 @@ class Result:
     duration_ms: int = 0
     in_doubt: bool = False
     is_edited: bool = False
+    from_outside: bool = False  # nobody we know wrote it
 
     def payload(self) -> dict[str, Any]:
         """Return the payload of the `tool.result` event."""
@@ -66,6 +67,8 @@ class Result:
         }
         if self.is_edited:
             body["args"] = self.call.arguments
+        if self.from_outside:
+            body["from_outside"] = True
         if self.error:
             body["error"] = {"code": self.code, "message": self.error}
         return body
@@ -130,6 +133,7 @@ def _overdue(one: Planned, elapsed: float) -> Result:
         duration_ms=round(elapsed * 1000),
         in_doubt=one.tool.recovery == "unsure",
         is_edited=one.is_edited,
+        from_outside=one.tool.from_outside,
     )
 
 
@@ -150,4 +154,11 @@ def _call(one: Planned, context: ToolContext) -> Result:
     finally:
         connections.close_all()
     duration_ms = round((time.monotonic() - begun) * 1000)
-    return Result(one.call, value=value, error=error, duration_ms=duration_ms, is_edited=one.is_edited)
+    return Result(
+        one.call,
+        value=value,
+        error=error,
+        duration_ms=duration_ms,
+        is_edited=one.is_edited,
+        from_outside=one.tool.from_outside,
+    )

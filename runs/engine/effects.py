@@ -105,7 +105,7 @@ def _look(one: Planned, context: ToolContext, recovered: Recovered) -> None:
     if value is None:
         recovered.todo.append(one)
     else:
-        recovered.found.append(Result(one.call, value=value))
+        recovered.found.append(Result(one.call, value=value, from_outside=one.tool.from_outside))
 
 
 def is_unsure(one: Planned) -> bool:

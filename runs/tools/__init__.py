@@ -5,7 +5,7 @@ Importing this package registers the built-in tools; other apps add theirs in a 
 
 from django.conf import settings
 
-from runs.tools import files, finding, memories, patching, trace  # noqa: F401  importing registers them
+from runs.tools import fetching, files, finding, memories, patching, trace  # noqa: F401  importing registers them
 
 if settings.CONFIG.agent.exec_command:
     from runs.tools import executing, registry

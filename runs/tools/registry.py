@@ -72,6 +72,7 @@ class Tool:
     recovery: Recovery = "unsure"
     timeout: float = 30.0
     check: Callable[..., dict[str, Any] | None] | None = None
+    from_outside: bool = False  # what it returns was written by nobody we know: web pages, foreign servers
 
     def __post_init__(self) -> None:
         if not _LEGAL_NAME.fullmatch(self.name):
@@ -165,6 +166,7 @@ def tool(
     recovery: Recovery = "unsure",
     timeout: float = 30.0,
     check: Callable[..., dict[str, Any] | None] | None = None,
+    from_outside: bool = False,
 ) -> Callable[[Function], Function]:
     """Register the decorated function as a tool; the function itself stays as it is.
 
@@ -172,7 +174,8 @@ def tool(
     """
 
     def decorate(function: Function) -> Function:
-        register(build(function, risk=risk, mutating=mutating, recovery=recovery, timeout=timeout, check=check))
+        declared = {"mutating": mutating, "recovery": recovery, "timeout": timeout, "check": check}
+        register(build(function, risk=risk, from_outside=from_outside, **declared))
         return function
 
     return decorate

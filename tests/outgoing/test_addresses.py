@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
-from django.conf import settings
 
 from openintern import outgoing
 from openintern.outgoing import Unreachable, check_url, fetch
+from tests.peers.site import saying
 
 INSIDE = [
     "127.0.0.1", "127.1", "2130706433", "0x7f.1", "0x7f000001", "0177.0.0.1", "0", "0.0.0.0", "[::1]", "[::]",
@@ -25,63 +23,6 @@ NO_ADDRESS = [
     "http://user@example.org/", "http://user:word@127.0.0.1/", "http://a\\@127.0.0.1/", "http://example.org:99999/",
     "http://exam ple.org/", "http://example.org/\r\nX: y", "javascript:alert(1)", "http://" + "a" * 5000,
 ]  # fmt: skip
-
-
-class Site(ThreadingHTTPServer):
-    """A site on loopback that answers as a test wants, and keeps what it was asked."""
-
-    def __init__(self, answer: Callable[[BaseHTTPRequestHandler], None]) -> None:
-        self.asked: list[str] = []
-        site = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                site.asked.append(self.path)
-                answer(self)
-
-            def log_message(self, *args: Any) -> None:
-                """Say nothing."""
-
-        super().__init__(("127.0.0.1", 0), Handler)
-
-    @property
-    def port(self) -> int:
-        return int(self.server_address[1])
-
-
-@pytest.fixture
-def serve() -> Iterator[Callable[[Callable[[BaseHTTPRequestHandler], None]], Site]]:
-    sites: list[Site] = []
-
-    def start(answer: Callable[[BaseHTTPRequestHandler], None]) -> Site:
-        sites.append(Site(answer))
-        threading.Thread(target=sites[-1].serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-        return sites[-1]
-
-    yield start
-    for site in sites:
-        site.shutdown()
-        site.server_close()
-
-
-@pytest.fixture
-def allow(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    def let_through(*places: str) -> None:
-        server = replace(settings.CONFIG.server, outgoing_allow=places)
-        monkeypatch.setattr(settings, "CONFIG", replace(settings.CONFIG, server=server))
-
-    return let_through
-
-
-def saying(body: bytes, *, status: int = 200, **headers: str) -> Callable[[BaseHTTPRequestHandler], None]:
-    def answer(handler: BaseHTTPRequestHandler) -> None:
-        handler.send_response(status)
-        for name, value in headers.items():
-            handler.send_header(name.replace("_", "-"), value)
-        handler.end_headers()
-        handler.wfile.write(body)
-
-    return answer
 
 
 @pytest.mark.parametrize("host", INSIDE)

@@ -16,6 +16,7 @@ from runs.stop import Stop
 from runs.tools import beneath, results
 from runs.tools.registry import ToolContext, tools
 from runs.tools.workspace import Limits, Workspace
+from tests.peers.site import allow, serve  # noqa: F401  fixtures
 
 # how long an example takes depends on who else uses the machine
 hypothesis.settings.register_profile("patient", deadline=None)

@@ -1,0 +1,3 @@
+"""Sites to reach, or not."""
+
+from tests.peers.site import allow, serve  # noqa: F401  fixtures
