@@ -7,6 +7,7 @@ an admin corrects or removes.
 from __future__ import annotations
 
 import uuid
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -25,23 +26,52 @@ from openintern.tenancy.scope import Scope
 OWNERS = ("user", "project")
 
 
-def memories(scope: Scope, *, tier: str = "", owner: str = "", forgotten: bool = False) -> QuerySet[Memory]:
+@dataclass(frozen=True)
+class Wanted:
+    """Which of the memories in sight somebody wants to see; what isn't given leaves all."""
+
+    tier: str = ""
+    owner: str = ""
+    source_type: str = ""
+    run_id: str = ""
+    document: str = ""
+    forgotten: bool = False
+
+    def __post_init__(self) -> None:
+        if self.tier and self.tier not in Tier.values:
+            raise Invalid("tier", f"Must be one of {', '.join(Tier.values)}")
+        if self.owner and self.owner not in OWNERS:
+            raise Invalid("owner", f"Must be one of {', '.join(OWNERS)}")
+
+    def origin(self) -> dict[str, str]:
+        """Where they have to come from, as conditions on a memory."""
+        told = {"source_type": self.source_type, "run_id": self.run_id, "document": self.document}
+        return {name: value for name, value in told.items() if value}
+
+
+EVERYTHING = Wanted()
+
+
+def memories(scope: Scope, wanted: Wanted = EVERYTHING) -> QuerySet[Memory]:
     """Return the memories in sight, newest first: those that can be found, or those that can still be brought back."""
-    if tier and tier not in Tier.values:
-        raise Invalid("tier", f"Must be one of {', '.join(Tier.values)}")
-    if owner and owner not in OWNERS:
-        raise Invalid("owner", f"Must be one of {', '.join(OWNERS)}")
-    rows = Memory.objects.filter(shelf__in=_in_sight(scope))
+    rows = Memory.objects.filter(shelf__in=shelves(scope, wanted), **wanted.origin())
     rows = (
         rows.filter(forgotten_at__isnull=False)
-        if forgotten
+        if wanted.forgotten
         else rows.filter(forgotten_at__isnull=True, superseded_at__isnull=True)
     )
-    if tier:
-        rows = rows.filter(shelf__tier=tier)
-    if owner:
-        rows = rows.filter(**{f"shelf__{owner}__isnull": False})
     return rows.select_related("shelf__user", "shelf__project", "author").order_by("-created_at", "-pk")
+
+
+def shelves(scope: Scope, wanted: Wanted = EVERYTHING) -> QuerySet[Shelf]:
+    """Return the shelves in sight that may hold what is wanted."""
+    visible: Any = Shelf.objects
+    found: QuerySet[Shelf] = visible.for_scope(scope)
+    if wanted.tier:
+        found = found.filter(tier=wanted.tier)
+    if wanted.owner:
+        found = found.filter(**{f"{wanted.owner}__isnull": False})
+    return found
 
 
 @transaction.atomic
@@ -102,11 +132,11 @@ def forget(scope: Scope, memory_id: uuid.UUID, *, at: datetime) -> None:
 @transaction.atomic
 def bring_back(scope: Scope, memory_id: uuid.UUID, *, at: datetime) -> Memory:
     """Undo the forgetting that took a memory, with all else it took. Raises NOT_FOUND if it is too late."""
-    forgotten = memories(scope, forgotten=True).filter(pk=memory_id).first()
+    forgotten = memories(scope, Wanted(forgotten=True)).filter(pk=memory_id).first()
     if forgotten is None or forgotten.forgotten_with is None:
         raise NotFound("Memory")
     _require_hand(scope, forgotten)
-    forgetting.restore(forgotten.forgotten_with, at=at, shelves=_in_sight(scope))
+    forgetting.restore(forgotten.forgotten_with, at=at, shelves=shelves(scope))
     audit.record_for(scope, "memory.restore", object_id=str(memory_id))
     return find_memory(scope, memory_id)
 
@@ -115,12 +145,6 @@ def may_change(scope: Scope, memory: Memory) -> bool:
     """Whether it is this person's to correct or to forget."""
     own = scope.user.pk in {memory.shelf.user_id, memory.author_id}
     return own or (scope.sees_everything and memory.shelf.user_id is None)
-
-
-def _in_sight(scope: Scope) -> QuerySet[Shelf]:
-    shelves: Any = Shelf.objects
-    found: QuerySet[Shelf] = shelves.for_scope(scope)
-    return found
 
 
 def _in_hand(scope: Scope, memory_id: uuid.UUID) -> Memory:

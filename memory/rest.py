@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from memory import keeping, search
+from memory.keeping import Wanted
 from memory.models import Memory, Tier
 from memory.search import Filters, Hit
 from openintern.api import Text, body_of, query_of, scope_of
@@ -21,6 +22,7 @@ from openintern.paging import newest_first, whole_number
 from openintern.tenancy.access import access
 
 LONGEST_QUERY = 100_000
+_WANTED = ("tier", "owner", "source_type", "run_id", "document")
 
 
 class MemoryRow(serializers.ModelSerializer[Memory]):
@@ -141,6 +143,9 @@ class Memories(APIView):
         parameters=[
             OpenApiParameter("tier", str, enum=Tier.values),
             OpenApiParameter("owner", str, enum=list(keeping.OWNERS)),
+            OpenApiParameter("source_type", str, description="such as `run`, `person`, `agent`"),
+            OpenApiParameter("run_id", str),
+            OpenApiParameter("document", str),
             OpenApiParameter("forgotten", str, enum=["true", "false"], description="those that can be brought back"),
             OpenApiParameter("cursor", str, description="where to go on: `next_cursor` of the page before"),
             OpenApiParameter("limit", int, description="1 to 100, 20 unless told"),
@@ -151,14 +156,11 @@ class Memories(APIView):
     )
     def get(self, request: Request) -> Response:
         """List one's own memories and those of one's projects, newest first."""
-        query = query_of(request, "tier", "owner", "forgotten", "cursor", "limit")
+        query = query_of(request, *_WANTED, "forgotten", "cursor", "limit")
         limit = whole_number(query.get("limit"), field="limit", default=20, least=1, most=100)
-        rows = keeping.memories(
-            scope_of(request),
-            tier=query.get("tier", ""),
-            owner=query.get("owner", ""),
-            forgotten=_flag(query.get("forgotten", "false"), "forgotten"),
-        )
+        forgotten = _flag(query.pop("forgotten", "false"), "forgotten")
+        wanted = Wanted(**{name: query[name] for name in _WANTED if name in query}, forgotten=forgotten)
+        rows = keeping.memories(scope_of(request), wanted)
         page = newest_first(rows, cursor=query.get("cursor"), limit=limit)
         return Response({"memories": MemoryRow(page.rows, many=True).data, "next_cursor": page.next_cursor})
 

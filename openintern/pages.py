@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
+from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
@@ -41,6 +42,7 @@ class Destination:
 NAVIGATION = (
     Destination("chat", _("Chat"), "chat", "session"),
     Destination("runs", _("Runs"), "runs", "run", also=("trace",)),
+    Destination("memory", _("Memory"), "memory", "memory", also=("memory-item", "memory-changes", "documents")),
     Destination("approvals", _("Approvals"), "waiting", "approval", count_url_name="approval-count"),
 )
 
@@ -73,6 +75,12 @@ def render_frame(request: HttpRequest, *, page: str, fragment: str, context: dic
     patch_vary_headers(response, ["HX-Request"])
     response["Cache-Control"] = "no-store"
     return response
+
+
+def address(name: str, *args: Any, **query: Any) -> str:
+    """Return a page's address with the query parameters that say something."""
+    told = {key: value for key, value in query.items() if value}
+    return reverse(name, args=args) + (f"?{urlencode(told)}" if told else "")
 
 
 def way_back(request: HttpRequest, *, default: str) -> str:

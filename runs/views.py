@@ -8,14 +8,13 @@ from urllib.parse import urlencode
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django_htmx.http import trigger_client_event
 
 from openintern.ids import new_id
-from openintern.pages import render_frame, scope_of, way_back
+from openintern.pages import address, render_frame, scope_of, way_back
 from openintern.paging import Page, newest_first, whole_number
 from openintern.tenancy.access import access
 from openintern.tenancy.policy import allows
@@ -96,8 +95,8 @@ def runs(request: HttpRequest) -> HttpResponse:
         "status": status,
         "query": words,
         "is_later": "cursor" in query,
-        "first_url": _address("runs", status=status, q=words),
-        "older_url": _address("runs", status=status, q=words, cursor=page.next_cursor) if page.next_cursor else "",
+        "first_url": address("runs", status=status, q=words),
+        "older_url": address("runs", status=status, q=words, cursor=page.next_cursor) if page.next_cursor else "",
         "has_unfinished": any(not run.is_final for run in page.rows),
         "may_act": _may_act(scope),
     }
@@ -142,7 +141,7 @@ def trace(request: HttpRequest, run_id: str) -> HttpResponse:
         **(_events_view(request, run, after=after) if shows_events else {"export_url": _export_url(run)}),
     }
     if not shows_events and context["timeline"].goes_on_after:
-        context["later_url"] = _address("trace", run.pk, cursor=context["timeline"].goes_on_after)
+        context["later_url"] = address("trace", run.pk, cursor=context["timeline"].goes_on_after)
     return render_frame(request, page="runs/trace.html", fragment="runs/_trace.html", context=context)
 
 
@@ -185,7 +184,7 @@ def _chips(scope: Scope, *, status: str, words: str) -> list[dict[str, Any]]:
     return [
         {
             "label": label,
-            "url": _address("runs", status=value, q=words),
+            "url": address("runs", status=value, q=words),
             "is_current": value == status,
             "number": numbers.get(value),
         }
@@ -197,7 +196,7 @@ def _events_view(request: HttpRequest, run: Run, *, after: int) -> dict[str, Any
     kind = request.GET.get("type", "")
     rows = traces.event_rows(scope_of(request), run.pk, after=after, type=kind)
     later = (
-        _address("trace", run.pk, view="events", type=kind, cursor=rows[-1].seq) if len(rows) == traces.EVENTS else ""
+        address("trace", run.pk, view="events", type=kind, cursor=rows[-1].seq) if len(rows) == traces.EVENTS else ""
     )
     types = [name for name in EventType if name != EventType.LLM_TOKEN]
     return {
@@ -213,9 +212,3 @@ def _export_url(run: Run, **query: Any) -> str:
     return f"/api/runs/{run.pk}/export?" + urlencode(
         {"format": "json", **{name: value for name, value in query.items() if value}}
     )
-
-
-def _address(name: str, *args: Any, **query: Any) -> str:
-    """Return a page's address with the query parameters that say something."""
-    told = {key: value for key, value in query.items() if value}
-    return reverse(name, args=args) + (f"?{urlencode(told)}" if told else "")

@@ -73,7 +73,9 @@ def search_shelves(
     vector = embed_query(text, model=model) if model else None
     rows = _rows(shelves, text, limit=max(1, min(limit, MOST_HITS)), filters=filters, model=model, vector=vector)
     *found, summary = rows
-    wanted = terms.counted(text)
+    counted = terms.counted(text)
+    telling = Counter({term: times for term, times in counted.items() if term not in terms.SMALL_WORDS})
+    wanted = telling or counted
     return Answer(
         hits=tuple(_hit(row, wanted=wanted, explain=explain) for row in found),
         missing_vectors=summary["missing"],

@@ -1,0 +1,1 @@
+"""What the pages show of memories, made for people's eyes. Nothing here writes."""
