@@ -12,6 +12,7 @@ urlpatterns = [
     path("turns/<run_id:run_id>", views.turn, name="turn"),
     path("runs", views.runs, name="runs"),
     path("runs/<run_id:run_id>/cancel", views.cancel_run, name="cancel-run"),
+    path("runs/<run_id:run_id>/inject", views.inject_message, name="inject-message"),
     path("runs/<run_id:run_id>/effects/<str:tool_call_id>", views.settle_effect, name="settle-effect"),
     path("approvals", inbox.inbox, name="approvals"),
     path("approvals/count", inbox.count, name="approval-count"),

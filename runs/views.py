@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.conf import settings
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -19,8 +20,10 @@ from openintern.paging import Page, newest_first, whole_number
 from openintern.tenancy.access import access
 from openintern.tenancy.policy import allows
 from openintern.tenancy.scope import Scope
-from runs import lifecycle, sessions, settlement
+from runs import lifecycle, repeat, sessions, settlement
 from runs.events import EventType
+from runs.files import uploads
+from runs.files.attachments import MOST as MOST_FILES
 from runs.listing import runs_matching
 from runs.models import Run, Session
 from runs.pages import trace as traces
@@ -51,6 +54,9 @@ def chat(request: HttpRequest, session_key: str = "") -> HttpResponse:
         "turns": turns,
         "earlier_cursor": page.next_cursor,
         "is_busy": any(turn.is_live for turn in turns),
+        "heard": next((turn for turn in turns if turn.is_heard), None),
+        "most_files": MOST_FILES,
+        "most_bytes": uploads.MAX_BYTES,
         "welcome": None if turns else welcome(scope),
         "may_act": _may_act(scope),
         "model_note": _model_note(),
@@ -114,6 +120,16 @@ def cancel_run(request: HttpRequest, run_id: str) -> HttpResponse:
     return redirect(way_back(request, default="runs"))
 
 
+@access("run", POST="inject")
+@require_POST
+def inject_message(request: HttpRequest, run_id: str) -> HttpResponse:
+    """Tell a run that is under way what stands in the composer. Whoever watches it hears it by its stream."""
+    lifecycle.inject_message(scope_of(request), run_id, message=request.POST.get("input", ""))
+    if request.htmx:  # type: ignore[attr-defined]
+        return HttpResponse(status=204)
+    return redirect(way_back(request, default="chat"))
+
+
 @access("effect", POST="settle")
 @require_POST
 def settle_effect(request: HttpRequest, run_id: str, tool_call_id: str) -> HttpResponse:
@@ -156,13 +172,27 @@ def _latest_runs(session: Session | None, *, before: str | None) -> Page:
 def _give_task(request: HttpRequest, session_key: str) -> HttpResponse:
     """Start a run with the task that was written, or with that of an earlier run once more."""
     scope = scope_of(request)
-    text = request.POST.get("input", "")
     if repeated := request.POST.get("retry"):
-        text = lifecycle.find_run(scope, repeated).input
-    run = lifecycle.create_run(scope, text=text, session_key=session_key, at=timezone.now())
+        run = repeat.repeat_run(scope, repeated, session_key=session_key, at=timezone.now())
+    else:
+        run = _start(scope, request, session_key)
     if request.htmx:  # type: ignore[attr-defined]
         return render(request, "runs/_turn.html", {"turn": turn_of(run, scope=scope)})
     return redirect("chat", session_key)
+
+
+@transaction.atomic
+def _start(scope: Scope, request: HttpRequest, session_key: str) -> Run:
+    """Keep the files that came with the form, beside those that the page has sent before it, and start the run."""
+    kept = [
+        uploads.keep(
+            scope, name=file.name or "", content=file.read(uploads.MAX_BYTES + 1), declared_type=file.content_type or ""
+        ).pk
+        for file in request.FILES.getlist("files")[: MOST_FILES + 1]
+    ]
+    attachments = [*request.POST.getlist("attachments"), *kept]
+    text = request.POST.get("input", "")
+    return lifecycle.create_run(scope, text=text, session_key=session_key, attachments=attachments, at=timezone.now())
 
 
 def _may_act(scope: Scope) -> bool:

@@ -38,6 +38,13 @@ def attach(scope: Scope, upload_ids: Sequence[str]) -> list[Attached]:
     return [_described(own[upload_id]) for upload_id in upload_ids]
 
 
+def still_attachable(scope: Scope, run: Run) -> list[str]:
+    """Return the uploads of a run that may be given to another one: one's own that haven't been removed since."""
+    ids = [attached["upload_id"] for attached in run.config.get("attachments", ())]
+    own = Upload.objects.of_person(scope).in_bulk(ids)
+    return [upload_id for upload_id in ids if upload_id in own]
+
+
 def with_attachments(run: Run) -> Content:
     """Return the task as the model reads it: texts below it, then images as parts of their own."""
     texts, images = [run.input], []

@@ -18,6 +18,7 @@ from runs.pages.questions import Question, questions_of
 from runs.pages.wording import about_call, kind_of_tool
 
 LONG_TASK = 280  # characters: a longer one is set in smaller type
+LONGEST_SAYING = 4000
 FIRST_EVENTS = 300  # of each run: what came after stands in its trace
 
 _TOLD = (
@@ -26,6 +27,7 @@ _TOLD = (
     EventType.TOOL_RESULT,
     EventType.RUN_RESUMED,
     EventType.STEP_RETRIED,
+    EventType.USER_INJECTED,
 )
 
 
@@ -41,6 +43,14 @@ class Line:
     duration_ms: int | None = None
 
 
+@dataclass(frozen=True)
+class Said:
+    """What somebody told the agent while it was at work."""
+
+    name: str
+    text: str
+
+
 @dataclass
 class Turn:
     """One run as a turn of the conversation. A live one is drawn by the browser, from the run's stream."""
@@ -48,12 +58,23 @@ class Turn:
     run: Run
     may_act: bool
     lines: list[Line] = field(default_factory=list)
+    said: list[Said] = field(default_factory=list)
     doubts: list[Effect] = field(default_factory=list)
     questions: list[Question] = field(default_factory=list)
 
     @property
     def is_live(self) -> bool:
         return not self.run.is_final and self.run.status != Run.Status.WAITING
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether its agent is at work and reads what it is told before its next step."""
+        return self.run.status == Run.Status.RUNNING
+
+    @property
+    def attachments(self) -> list[dict[str, Any]]:
+        """The files that came with the task, as they were then."""
+        return list(self.run.config.get("attachments", ()))
 
     @property
     def is_long(self) -> bool:
@@ -107,6 +128,10 @@ def turns_of(runs: Sequence[Run], *, scope: Scope) -> list[Turn]:
                 )
             case EventType.STEP_RETRIED:
                 turn.lines.append(Line("retry", "retry", about=_("The model didn’t answer; asked again")))
+            case EventType.USER_INJECTED:
+                turn.said.append(
+                    Said(str(told["payload__from"]), shorten(str(told["payload__message"]), LONGEST_SAYING))
+                )
     return list(turns.values())
 
 
@@ -117,7 +142,7 @@ def turn_of(run: Run, *, scope: Scope) -> Turn:
 
 def _told(run_ids: list[str]) -> Any:
     """The events that make lines, without the results themselves: those can be large and aren't shown here."""
-    fields = ("toolName", "tool_call_id", "args", "isError", "duration_ms", "losses")
+    fields = ("toolName", "tool_call_id", "args", "isError", "duration_ms", "losses", "message", "from")
     events = Event.objects.filter(run__in=run_ids, seq__lte=FIRST_EVENTS, type__in=_TOLD).order_by("run_id", "seq")
     return events.values("run_id", "type", *(f"payload__{name}" for name in fields))
 

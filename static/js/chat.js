@@ -1,5 +1,6 @@
 // The conversation: tasks are sent with htmx, their runs are followed here, the finished answer comes from the server.
 
+import { Attachments } from "./attachments.js";
 import { Draft, follow } from "./stream.js";
 
 const turns = document.getElementById("turns");
@@ -8,7 +9,8 @@ const task = document.getElementById("task");
 const announcer = document.getElementById("announcer");
 const words = document.getElementById("words").dataset;
 const hint = composer?.querySelector("[data-hint]");
-const note = hint?.textContent;
+const send = composer?.querySelector("[data-send]");
+const attachments = composer && new Attachments(composer, words, { onChange: () => update() });
 const ICONS = { read: "file", write: "pencil", edit: "pencil", list: "folder", glob: "folder", grep: "search", memory: "search", export: "download" };
 const TELLING = ["path", "pattern", "query", "run_id", "url", "name", "command"];
 
@@ -44,6 +46,8 @@ class LiveTurn {
     this.drawnUpTo = Number(article.dataset.seq);
     this.calls = article.querySelector("[data-calls]");
     this.calls.replaceChildren();
+    this.said = article.querySelector("[data-said]");
+    this.said.replaceChildren();
     this.draft = new Draft(article.querySelector("[data-text]"));
     this.lines = new Map();
     announcer.textContent = words.working;
@@ -66,6 +70,7 @@ class LiveTurn {
       if (type === "tool.called") this.called(payload);
       if (type === "tool.blocked") this.blocked(payload);
       if (type === "tool.result") this.returned(payload);
+      if (type === "user.injected") this.told(payload);
       if (type === "run.waiting" && seq > this.drawnUpTo) this.wait(); // an earlier one has been answered
       if (type === "run.resumed" && payload.losses > 0) this.note("resumed", words.resumed);
       if (type === "step.retried") this.note("retry", words.retried);
@@ -78,6 +83,15 @@ class LiveTurn {
     const label = element("span", "is-live", stepNumber > 1 ? `${words.running} · ${words.step} ${stepNumber}` : words.running);
     status.className = "status running";
     status.replaceChildren(icon("running"), label);
+    this.article.dataset.heard = "";
+    update();
+  }
+
+  told({ from, message }) {
+    const line = element("p", "saying", "");
+    line.dir = "auto";
+    line.append(element("b", "", from), ` ${message}`);
+    this.said.append(line);
   }
 
   answered(payload) {
@@ -156,25 +170,43 @@ function settle() {
     followed.add(article);
     new LiveTurn(article);
   }
-  setBusy(live.length > 0);
+  update();
 }
 
-function setBusy(isBusy) {
-  for (const button of document.querySelectorAll("[data-send]")) button.disabled = isBusy;
-  if (hint) hint.textContent = isBusy ? words.busy : note;
+/** What the composer does now: it takes a task, speaks to the agent at work, or waits for one to begin. */
+function update({ isSending = false } = {}) {
+  const isBusy = turns.querySelector("[data-live]") !== null;
+  const heard = whoHears();
+  for (const button of document.querySelectorAll("button[data-send]")) button.disabled = isBusy || isSending;
+  if (!composer) return;
+  send.disabled = isSending || (isBusy ? !heard : attachments.isSending);
+  send.setAttribute("aria-label", heard ? words.tell : words.send);
+  hint.textContent = heard ? words.heard : isBusy ? words.busy : words.note;
+  if (composer.hasAttribute("hx-post")) task.placeholder = heard ? words.tellWhat : words.askOn;
+}
+
+function whoHears() {
+  return turns.querySelector("[data-live][data-heard]");
 }
 
 function sendByEnter(event) {
   if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
   event.preventDefault();
-  if (task.value.trim() && !composer.querySelector("[data-send]").disabled) composer.requestSubmit();
+  if (task.value.trim() && !send.disabled) composer.requestSubmit();
 }
 
 // htmx sends the composer inside a conversation; a new one is an ordinary form.
-composer?.addEventListener("htmx:beforeRequest", () => setBusy(true));
-composer?.addEventListener("htmx:afterRequest", (event) => {
-  if (event.detail.successful) composer.reset();
-  else setBusy(false);
+composer?.addEventListener("htmx:configRequest", (event) => {
+  const heard = whoHears();
+  if (heard) event.detail.path = heard.dataset.inject;
+});
+composer?.addEventListener("htmx:beforeRequest", () => update({ isSending: true }));
+composer?.addEventListener("htmx:afterRequest", ({ detail }) => {
+  const wasTold = detail.requestConfig.path.endsWith("/inject");
+  if (detail.successful) task.value = "";
+  if (detail.successful && wasTold) announcer.textContent = words.told;
+  if (detail.successful && !wasTold) attachments.clear();
+  update();
   task.focus();
 });
 task?.addEventListener("keydown", sendByEnter);

@@ -1,0 +1,23 @@
+"""Giving a task once more."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db import transaction
+
+from openintern.tenancy.scope import Scope
+from runs import lifecycle
+from runs.files.attachments import still_attachable
+from runs.models import Run
+
+
+@transaction.atomic
+def repeat_run(scope: Scope, run_id: str, *, session_key: str, at: datetime) -> Run:
+    """Start a run with the task of an earlier one, and with those of its files that are still there.
+
+    Raises NOT_FOUND for a run that isn't in sight.
+    """
+    run = lifecycle.find_run(scope, run_id)
+    attachments = still_attachable(scope, run)
+    return lifecycle.create_run(scope, text=run.input, session_key=session_key, attachments=attachments, at=at)
