@@ -44,6 +44,7 @@ NAVIGATION = (
     Destination("runs", _("Runs"), "runs", "run", also=("trace",)),
     Destination("memory", _("Memory"), "memory", "memory", also=("memory-item", "memory-changes", "documents")),
     Destination("approvals", _("Approvals"), "waiting", "approval", count_url_name="approval-count"),
+    Destination("budgets", _("Budgets"), "budget", "budget"),
 )
 
 

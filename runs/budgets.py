@@ -20,12 +20,13 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Q, QuerySet, Sum
 
-from openintern.errors import OpenInternError
+from openintern.errors import Invalid, NotFound, OpenInternError
 from openintern.tenancy import audit
-from openintern.tenancy.models import Project
+from openintern.tenancy.models import Project, User
 from openintern.tenancy.scope import Scope
 from runs.llm.estimate import estimate
 from runs.llm.types import Request, Usage
@@ -166,10 +167,64 @@ def set_budget(scope: Scope, budget: Budget) -> None:
 
 
 @transaction.atomic
+def limit(
+    scope: Scope,
+    *,
+    kind: str,
+    owner: str = "",
+    period: str,
+    usd: Decimal | None,
+    tokens: int | None,
+) -> Budget:
+    """Set what the organisation, its project or its person (`owner`: slug or username) may spend in a period.
+
+    Takes the place of such a budget that is there. Raises VALIDATION_ERROR for an owner that isn't in the organisation,
+    and for limits that can't be.
+    """
+    project, user = _owner(scope, kind, owner)
+    budget = Budget.objects.filter(kind=kind, project=project, user=user, period=period).first()
+    budget = budget or Budget(kind=kind, project=project, user=user, period=period)
+    budget.limit_usd, budget.limit_tokens = usd, tokens
+    try:
+        budget.full_clean()
+    except ValidationError as error:
+        raise Invalid(*_first_complaint(error)) from error
+    set_budget(scope, budget)
+    return budget
+
+
+def find(scope: Scope, budget_id: int) -> Budget:
+    """Return a budget in sight, or raise NOT_FOUND."""
+    budget = in_sight(scope).filter(pk=budget_id).first()
+    if budget is None:
+        raise NotFound("Budget")
+    return budget
+
+
+@transaction.atomic
 def remove_budget(scope: Scope, budget: Budget) -> None:
     """Lift a budget, and audit it. What has been booked stays booked."""
     audit.record_for(scope, "budget.remove", object_id=str(budget), **_limits(budget))
     budget.delete()
+
+
+def _owner(scope: Scope, kind: str, owner: str) -> tuple[Project | None, User | None]:
+    project = user = None
+    match kind:
+        case Budget.Kind.PROJECT:
+            project = scope.org.projects.filter(slug=owner).first()
+        case Budget.Kind.USER:
+            user = User.objects.filter(memberships__organization=scope.org, username=owner).first()
+        case Budget.Kind.ORGANIZATION:
+            return None, None
+    if project is None and user is None:
+        raise Invalid("owner", "There is no such project or person in the organisation")
+    return project, user
+
+
+def _first_complaint(error: ValidationError) -> tuple[str, str]:
+    field, messages = next(iter(error.message_dict.items()))
+    return field.replace("__all__", "limit"), messages[0]
 
 
 def _applying(run: Run) -> QuerySet[Budget]:

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from runs import inbox, urls, views  # noqa: F401  `urls` registers the converters
+from runs import inbox, spending, urls, views  # noqa: F401  `urls` registers the converters
 
 urlpatterns = [
     path("", views.chat, name="chat"),
@@ -18,5 +18,7 @@ urlpatterns = [
     path("approvals/count", inbox.count, name="approval-count"),
     path("approvals/<approval_id:approval_id>/revoke", inbox.revoke, name="revoke-grant"),
     path("runs/<run_id:run_id>/approvals/<str:tool_call_id>", inbox.decide, name="decide-call"),
+    path("budgets", spending.budgets_page, name="budgets"),
+    path("budgets/<int:budget_id>/remove", spending.remove, name="remove-budget"),
     path("trace/<run_id:run_id>", views.trace, name="trace"),
 ]

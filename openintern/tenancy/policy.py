@@ -33,6 +33,7 @@ POLICY: Final[dict[tuple[str, str], Role]] = {
     ("session", "read"): Role.VIEWER,
     ("session", "change"): Role.MEMBER,
     ("budget", "read"): Role.VIEWER,
+    ("budget", "change"): Role.ADMIN,
     ("upload", "read"): Role.VIEWER,
     ("upload", "create"): Role.MEMBER,
     ("upload", "delete"): Role.MEMBER,

@@ -52,7 +52,8 @@ class Budget(models.Model):
             ),
             models.CheckConstraint(
                 name="runs_budget_limits_something",
-                condition=models.Q(limit_usd__gte=0) | models.Q(limit_usd=None, limit_tokens__isnull=False),
+                condition=models.Q(limit_usd__isnull=False, limit_usd__gte=0)  # a comparison with NULL would pass
+                | models.Q(limit_usd=None, limit_tokens__isnull=False),
                 violation_error_message=_("Set a limit in USD (0 or more), in tokens, or both."),
             ),
         ]

@@ -51,6 +51,7 @@ NEVER = {
     "tool_call_id": "call_never",
     "upload_id": "upl_never",
     "approval_id": "apr_never",
+    "budget_id": "98765",
     "memory_id": "00000000-0000-4000-8000-000000000000",
 }
 _VARIES = re.compile(rb'(?i)(csrf[a-z]*"(?: value=|: )")[^"]+')
@@ -70,6 +71,7 @@ class Property:
             "run_id": self.run.pk,
             "upload_id": self.rows[Upload].pk,
             "approval_id": self.rows[Approval].pk,
+            "budget_id": self.rows[Budget].pk,
             "memory_id": self.rows[Memory].pk,
             "session_key": f"s_{CANARY}",
             "tool_call_id": CANARY,

@@ -24,6 +24,7 @@ NOTHING = {
     "object_id": "0",
     "content_type_id": "0",
     "id": "0",
+    "budget_id": "0",
     "tool_call_id": "call_never",
 }
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")

@@ -252,3 +252,16 @@ def test_only_ones_own_uploads_and_five_at_most_are_attached(
     assert start(alice, [{"upload_id": own}] * 5).status_code == 201
     for bad in ([{"upload_id": own}] * 6, [{}], [own], "x", [{"upload_id": 7}]):
         assert start(alice, bad).status_code == 400
+
+
+@pytest.mark.parametrize("content_type", ["application/octet-stream", "application/json", "text/plain"])
+def test_a_page_sends_a_file_as_the_body_with_its_token(alice: Person, content_type: str) -> None:
+    client = alice.signed_in(check_csrf=True)
+    token = client.get("/").cookies["csrftoken"].value
+    sent = {"data": b'{"org_id": 1', "content_type": content_type}
+
+    without = client.generic("POST", "/api/uploads", **sent, headers={"X-Filename": "a.bin"})
+    kept = client.generic("POST", "/api/uploads", **sent, headers={"X-Filename": "a.bin", "X-CSRFToken": token})
+
+    assert (without.status_code, kept.status_code) == (403, 201)
+    assert kept.json()["size"] == 12
