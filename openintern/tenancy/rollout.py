@@ -44,7 +44,9 @@ def migrate_all(behind: list[Organization]) -> Iterator[tuple[Organization, Exce
 @contextmanager
 def alone_at_public() -> Iterator[None]:
     """Let one process at a time migrate `public`: machines of one deploy start together."""
-    with psycopg.connect(**own_connection_parameters(), autocommit=True) as own:
+    with connection.wrap_database_errors:  # whoever calls knows Django's errors, not the driver's
+        own = psycopg.connect(**own_connection_parameters(), autocommit=True)
+    with own:
         own.execute("SELECT pg_advisory_lock(%s)", [_PUBLIC_LOCK])
         yield
 
