@@ -87,4 +87,4 @@ def test_the_web_process_has_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, "")  # it sets what isn't set, for its own process
     from openintern.asgi import application
 
-    assert isinstance(application, BodyLimit)
+    assert isinstance(application.application_mapping["http"], BodyLimit)
