@@ -65,7 +65,7 @@ $(DEVELOPMENT): requirements-dev.lock pyproject.toml $(UV)
 # Where Python is told to write no bytecode, every process would compile our own modules again.
 project:
 	@$(UV) pip install -q -p $(VENV)/bin/python --no-deps --no-build-isolation -e .
-	@$(VENV)/bin/python -m compileall -q openintern memory runs
+	@$(VENV)/bin/python -m compileall -q openintern memory runs teams
 
 CATALOGUES := $(shell find locale -name '*.po' 2>/dev/null)
 

@@ -24,6 +24,7 @@ urlpatterns = [
     path("api/", include("openintern.tenancy.api_urls")),
     path("api/", include("memory.urls")),
     path("api/", include("runs.urls")),
+    path("api/", include("teams.urls")),
 ]
 
 handler400 = "openintern.refusals.bad_request"

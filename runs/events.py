@@ -15,6 +15,8 @@ class EventType(StrEnum):
     RUN_WAITING = "run.waiting"
     RUN_WARNING = "run.warning"
     RUN_COMPACTED = "run.compacted"
+    RUN_TAINTED = "run.tainted"
+    RUN_REPINNED = "run.repinned"
     RUN_COMPLETED = "run.completed"
     RUN_FAILED = "run.failed"
     RUN_CANCELLED = "run.cancelled"

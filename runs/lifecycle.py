@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
 
 from memory.forgetting import forget_from
@@ -19,17 +17,18 @@ from openintern.tenancy.scope import Scope
 from openintern.text import is_storable, shorten
 from runs import idempotency, log
 from runs.ending import cancel
-from runs.engine.prompt import system_prompt
 from runs.events import Draft, EventType
 from runs.files.attachments import attach
-from runs.llm.context import window_of
-from runs.llm.registry import default_spec, validate_choice
-from runs.models import DEFAULT_AGENT, DEFAULT_SESSION_KEY, SESSION_KEY_PATTERN, Run, Session
+from runs.models import DEFAULT_AGENT, DEFAULT_SESSION_KEY, SESSION_KEY_PATTERN, Approval, Run, Session
 from runs.multitask import Strategy, make_room
+from runs.pinning import current, differences, pin
 from runs.queue import tickets
-from runs.tools.policy import offered_tools
+from runs.tools import policy
+from runs.tools.policy import Lists, Mandate
 
 _AGENT_ID = re.compile(r"[\w.:-]{1,100}")
+#: How the ids of roles begin. An agent of that name is the role, and nobody else passes for it.
+ROLE_PREFIX = "role_"
 
 
 @transaction.atomic
@@ -40,20 +39,24 @@ def create_run(  # noqa: PLR0913  all that a task can say
     at: datetime,
     session_key: str = DEFAULT_SESSION_KEY,
     agent_id: str = DEFAULT_AGENT,
+    role_id: str = "",
     llm_config: dict[str, Any] | None = None,
     multitask_strategy: str = Strategy.ENQUEUE,
     attachments: Sequence[str] = (),
     idempotency_key: str | None = None,
+    delegated: Lists | None = None,
 ) -> Run:
     """Accept a task: the run, its ticket, the audit row and the workers' wake-up commit together.
 
-    `attachments` are ids of uploads. A second call with the same `idempotency_key` returns the run of the first. Raises
-    VALIDATION_ERROR for an empty task, a bad key, an upload that isn't one's own, or a model the operator doesn't allow;
-    CONFLICT and IDEMPOTENCY_MISMATCH as `runs.multitask` and `runs.idempotency` say.
+    `attachments` are ids of uploads; `delegated` narrows what the run may do. A second call with the same
+    `idempotency_key` returns the run of the first. Raises VALIDATION_ERROR for an empty task, a bad key, an upload that
+    isn't one's own, or a model the operator doesn't allow; NOT_FOUND for a role that isn't there; CONFLICT and
+    IDEMPOTENCY_MISMATCH as `runs.multitask` and `runs.idempotency` say.
     """
-    asked = idempotency.digest(
-        {"text": text, "session": session_key, "agent": agent_id, "llm": llm_config, "attachments": list(attachments)}
-    )
+    told = {"text": text, "session": session_key, "agent": agent_id, "llm": llm_config}
+    if role_id:
+        told["role"] = role_id
+    asked = idempotency.digest(told | {"attachments": list(attachments)})
     if idempotency_key and (earlier := idempotency.earlier_run(scope, idempotency_key, request_digest=asked)):
         return earlier
     _check_text("input", text)
@@ -62,6 +65,8 @@ def create_run(  # noqa: PLR0913  all that a task can say
         raise Invalid("session_key", "Must start with 's_' and go on with letters, digits or '_'")
     if not _AGENT_ID.fullmatch(agent_id):
         raise Invalid("agent_id", "Must be 1 to 100 letters, digits, '.', ':', '_' or '-'")
+    agent_id, role_id = _agent(agent_id, role_id)
+    config = pin(role_id, llm_config, delegated=delegated or Lists())
     session = _open_session(scope, session_key, title=text, at=at)
     make_room(scope, session, strategy=multitask_strategy, at=at)
     run = Run.objects.create(
@@ -70,7 +75,7 @@ def create_run(  # noqa: PLR0913  all that a task can say
         project=scope.project,
         agent_id=agent_id,
         input=text,
-        config=_pin(llm_config) | {"attachments": attach(scope, attachments)},
+        config=config | {"attachments": attach(scope, attachments)},
         idempotency_key=idempotency_key or None,
         request_digest=asked if idempotency_key else "",
     )
@@ -136,6 +141,30 @@ def requeue_run(scope: Scope, run_id: str) -> Run:
 
 
 @transaction.atomic
+def repin_run(scope: Scope, run_id: str) -> Run:
+    """Have an unfinished run go on with the role, prompt, tools and policy as they are now, from its next step on.
+
+    Calls that wait for an approval under the old policy are refused, and the model may ask for them anew. Raises
+    RUN_ALREADY_FINISHED if it has ended, CONFLICT while a worker is at it, NOT_FOUND if its role is gone.
+    """
+    run = lock_run(scope, run_id)
+    if run.is_final:
+        raise OpenInternError("RUN_ALREADY_FINISHED", f"Run has already {run.status}")
+    if run.status == Run.Status.RUNNING:
+        raise OpenInternError("CONFLICT", "A worker is at it; a run can be changed before it begins, or while it waits")
+    changed, config = differences(run), run.config | current(run)
+    payload = {"changed": changed, "by": scope.user.username, "policy": policy.version(Mandate.of(config))}
+    asks = Approval.objects.filter(run=run, status=Approval.Status.PENDING).exists()
+    changes: dict[str, Any] = {"status": Run.Status.PENDING} if asks else {}
+    log.append(run, Draft(EventType.RUN_REPINNED, payload), config=config, **changes)
+    if asks:
+        Approval.objects.withdraw(run)
+        tickets.requeue(run)
+    audit.record_for(scope, "run.repin", object_id=run.pk, changed=changed)
+    return run
+
+
+@transaction.atomic
 def delete_run(scope: Scope, run_id: str, *, at: datetime) -> None:
     """Remove a run that has ended, with its whole log and what it left in memory; the audit keeps that it was.
 
@@ -162,6 +191,15 @@ def lock_run(scope: Scope, run_id: str) -> Run:
     return Run.objects.select_for_update(of=("self",)).select_related("session").get(pk=run_id)
 
 
+def _agent(agent_id: str, role_id: str) -> tuple[str, str]:
+    """Return who works and as what: an agent with a role is that role, so that what it was granted is the role's."""
+    if agent_id.startswith(ROLE_PREFIX):
+        if role_id not in {"", agent_id}:
+            raise Invalid("agent_id", "Names another role than role_id")
+        return agent_id, agent_id
+    return (role_id if role_id and agent_id == DEFAULT_AGENT else agent_id), role_id
+
+
 def _check_text(field: str, text: str) -> None:
     if not text.strip():
         raise Invalid(field, "Must not be empty")
@@ -180,20 +218,3 @@ def _open_session(scope: Scope, key: str, *, title: str, at: datetime) -> Sessio
     if not created:
         Session.objects.filter(pk=session.pk).update(active_at=at, is_archived=False)
     return session
-
-
-def _pin(llm_config: dict[str, Any] | None) -> dict[str, Any]:
-    """Return what the run will be done with, whatever the configuration says later. Holds no key."""
-    agent = settings.CONFIG.agent
-    spec = validate_choice(llm_config) if llm_config else default_spec()
-    tools = offered_tools()
-    return {
-        "model": asdict(spec),
-        "prompt": system_prompt(tools),
-        "tools": [tool.name for tool in tools],
-        "max_steps": agent.max_steps,
-        "timeout_ms": agent.timeout_ms,
-        "max_tokens": agent.max_tokens_per_run,
-        "context_tokens": window_of(spec.model, at_most=agent.context_tokens),
-        "max_cost": str(agent.max_cost_per_run) if agent.max_cost_per_run is not None else None,
-    }

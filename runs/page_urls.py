@@ -13,6 +13,7 @@ urlpatterns = [
     path("runs", views.runs, name="runs"),
     path("runs/<run_id:run_id>/cancel", views.cancel_run, name="cancel-run"),
     path("runs/<run_id:run_id>/inject", views.inject_message, name="inject-message"),
+    path("runs/<run_id:run_id>/repin", views.repin_run, name="repin-run"),
     path("runs/<run_id:run_id>/effects/<str:tool_call_id>", views.settle_effect, name="settle-effect"),
     path("approvals", inbox.inbox, name="approvals"),
     path("approvals/count", inbox.count, name="approval-count"),

@@ -14,10 +14,18 @@ from runs.models import Run
 
 @transaction.atomic
 def repeat_run(scope: Scope, run_id: str, *, session_key: str, at: datetime) -> Run:
-    """Start a run with the task of an earlier one, and with those of its files that are still there.
+    """Start a run with the task of an earlier one, in its role, and with those of its files that are still there.
 
-    Raises NOT_FOUND for a run that isn't in sight.
+    Raises NOT_FOUND for a run that isn't in sight, or whose role is gone.
     """
     run = lifecycle.find_run(scope, run_id)
     attachments = still_attachable(scope, run)
-    return lifecycle.create_run(scope, text=run.input, session_key=session_key, attachments=attachments, at=at)
+    role = run.config.get("role") or {}
+    return lifecycle.create_run(
+        scope,
+        text=run.input,
+        session_key=session_key,
+        role_id=role.get("id", ""),
+        attachments=attachments,
+        at=at,
+    )

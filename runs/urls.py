@@ -45,6 +45,7 @@ urlpatterns = [
     path("runs/<run_id:run_id>/export", api.RunExport.as_view()),
     path("runs/<run_id:run_id>/children", api.RunChildren.as_view()),
     path("runs/<run_id:run_id>/cancel", api.RunCancel.as_view()),
+    path("runs/<run_id:run_id>/repin", api.RunRepin.as_view()),
     path("runs/<run_id:run_id>/inject", api.RunInject.as_view()),
     path("runs/<run_id:run_id>/effects", api.RunEffects.as_view()),
     path("runs/<run_id:run_id>/effects/<str:tool_call_id>/settle", api.EffectSettle.as_view()),

@@ -20,7 +20,8 @@ from openintern.paging import Page, newest_first, whole_number
 from openintern.tenancy.access import access
 from openintern.tenancy.policy import allows
 from openintern.tenancy.scope import Scope
-from runs import lifecycle, repeat, sessions, settlement
+from runs import lifecycle, pinning, repeat, sessions, settlement
+from runs.briefs import role_choices
 from runs.events import EventType
 from runs.files import uploads
 from runs.files.attachments import MOST as MOST_FILES
@@ -60,6 +61,8 @@ def chat(request: HttpRequest, session_key: str = "") -> HttpResponse:
         "welcome": None if turns else welcome(scope),
         "may_act": _may_act(scope),
         "model_note": _model_note(),
+        "roles": role_choices(),
+        "role_id": _role_of(page.rows) if page.rows else request.GET.get("role", ""),
     }
     return render(request, "runs/chat.html", context)
 
@@ -130,6 +133,14 @@ def inject_message(request: HttpRequest, run_id: str) -> HttpResponse:
     return redirect(way_back(request, default="chat"))
 
 
+@access("run", POST="repin")
+@require_POST
+def repin_run(request: HttpRequest, run_id: str) -> HttpResponse:
+    """Have a run go on with the current version of what it began with."""
+    lifecycle.repin_run(scope_of(request), run_id)
+    return redirect(way_back(request, default="runs"))
+
+
 @access("effect", POST="settle")
 @require_POST
 def settle_effect(request: HttpRequest, run_id: str, tool_call_id: str) -> HttpResponse:
@@ -153,6 +164,7 @@ def trace(request: HttpRequest, run_id: str) -> HttpResponse:
         "may_act": _may_act(scope),
         "doubts": calls_in_doubt([run]).get(run.pk, []),
         "questions": questions_of([run], scope).get(run.pk, []),
+        "differs_in": pinning.differences(run) if run.status != Run.Status.RUNNING else [],
         "timeline": traces.timeline_of(run, after=0 if shows_events else after, now=timezone.now()),
         **(_events_view(request, run, after=after) if shows_events else {"export_url": _export_url(run)}),
     }
@@ -192,7 +204,19 @@ def _start(scope: Scope, request: HttpRequest, session_key: str) -> Run:
     ]
     attachments = [*request.POST.getlist("attachments"), *kept]
     text = request.POST.get("input", "")
-    return lifecycle.create_run(scope, text=text, session_key=session_key, attachments=attachments, at=timezone.now())
+    return lifecycle.create_run(
+        scope,
+        text=text,
+        session_key=session_key,
+        role_id=request.POST.get("role_id", ""),
+        attachments=attachments,
+        at=timezone.now(),
+    )
+
+
+def _role_of(newest_first: list[Run]) -> str:
+    """The role that the last task of a conversation was given; "" if none."""
+    return str((newest_first[0].config.get("role") or {}).get("id", ""))
 
 
 def _may_act(scope: Scope) -> bool:

@@ -25,19 +25,26 @@ from runs.models import Approval, Run
 from runs.tools import policy
 
 WAITING_FOR = "approval"
+_TAINT = "taint."  # how the rules begin that ask because of text from outside
 
 
 def with_grants(run: Run, planned: Sequence[Planned]) -> list[Planned]:
-    """Return the calls as they stand: those that an earlier approval covers need no question."""
+    """Return the calls as they stand: those that an earlier approval covers need no question.
+
+    What was approved before text from outside came in covers nothing that is asked because of it: only an approval
+    for this run, given to such a question, does.
+    """
     if not any(one.asks for one in planned):
         return list(planned)
-    covered = dict(Approval.objects.covering(run).values_list("tool", "covers"))
-    return [
-        replace(one, asks=False, rule=f"approval.{covered[one.tool.name]}")
-        if one.asks and one.tool.name in covered
-        else one
-        for one in planned
-    ]
+    grants = list(Approval.objects.covering(run))
+    return [_covered(one, grants) if one.asks else one for one in planned]
+
+
+def _covered(one: Planned, grants: Sequence[Approval]) -> Planned:
+    fitting = [grant for grant in grants if grant.tool == one.tool.name]
+    if one.rule.startswith(_TAINT):
+        fitting = [grant for grant in fitting if grant.rule == one.rule and grant.covers == Approval.Covers.RUN]
+    return replace(one, asks=False, rule=f"approval.{fitting[0].covers}") if fitting else one
 
 
 def ask(run: Run, planned: Iterable[Planned]) -> None:
@@ -50,9 +57,9 @@ def ask(run: Run, planned: Iterable[Planned]) -> None:
                 step=run.step,
                 agent_id=run.agent_id,
                 tool=one.tool.name,
-                risk=one.tool.risk,
+                risk=one.risk,
                 arguments=_shown(one.call.arguments),
-                digest=digest(one.tool.name, one.call.arguments),
+                digest=digest(run, one),
                 rule=one.rule,
                 reason=one.reason,
                 expires_at=Now() + timedelta(hours=settings.CONFIG.agent.approval_hours),
@@ -89,11 +96,16 @@ def judge(run: Run, planned: Sequence[Planned]) -> Judged:
                 judged.go.append(replace(one, asks=False))
             case Approval.Status.PENDING:
                 judged.pending.append(one)
-            case Approval.Status.APPROVED if question.digest == digest(one.tool.name, one.call.arguments):  # type: ignore[union-attr]
+            case Approval.Status.APPROVED if question.digest == digest(run, one):  # type: ignore[union-attr]
                 judged.go.append(_approved(one, question))  # type: ignore[arg-type]
             case _:
                 judged.refused.append(_refusal(one, question))  # type: ignore[arg-type]
     return judged
+
+
+def was_asked(run: Run) -> bool:
+    """Whether the current step has put anything before people."""
+    return Approval.objects.filter(run=run, step=run.step).exists()
 
 
 def next_expiry(run: Run) -> datetime:
@@ -114,9 +126,10 @@ def expire(run: Run) -> list[Draft]:
     ]
 
 
-def digest(tool: str, arguments: dict[str, Any] | None) -> str:
+def digest(run: Run, one: Planned) -> str:
     """Return what an approval is bound to: this tool, exactly these arguments, and the policy that asked."""
-    return hashlib.sha256(f"{tool}\n{args_hash(arguments)}\n{policy.VERSION}".encode()).hexdigest()
+    version = policy.version(policy.Mandate.of(run.config))
+    return hashlib.sha256(f"{one.tool.name}\n{args_hash(one.call.arguments)}\n{version}".encode()).hexdigest()
 
 
 def _approved(one: Planned, question: Approval) -> Planned:

@@ -34,13 +34,15 @@ class Planned:
     call: ToolCall
     tool: Tool
     rule: str
+    risk: str = "low"  # as the organisation rates the tool
     asks: bool = False
     reason: str = ""
+    is_tainted: bool = False  # asked for when text from outside was in the context
     is_edited: bool = False  # a person put other arguments in the place of the model's
 
     @property
     def runs_alone(self) -> bool:
-        return self.tool.mutating or self.tool.risk == "high"
+        return self.tool.mutating or self.tool.risk == "high" or self.risk == "high"
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class Result:
     value: Any = None
     error: str = ""
     code: str = "TOOL_ERROR"
+    rule: str = ""  # of the policy, where it was that which refused
     duration_ms: int = 0
     in_doubt: bool = False
     is_edited: bool = False

@@ -124,7 +124,9 @@ def _next(work: Work) -> Outcome:
 
 def _use_tools(work: Work, answer: Answer, *, is_new: bool) -> Wait | None:
     """Carry out the calls of a step and finish it, or say for what it has to wait."""
-    planned, refused = plan.sort_calls(answer.tool_calls, offered=work.run.config["tools"])
+    planned, refused = plan.sort_calls(
+        answer.tool_calls, offered=work.run.config["tools"], mandate=work.mandate, is_tainted=work.is_tainted
+    )
     warnings: list[Draft] = []
     if _is_loop(work, answer, planned, refused, is_new=is_new):
         planned, refused = [], doom_loop.refuse(answer.tool_calls)
@@ -144,7 +146,7 @@ def _use_tools(work: Work, answer: Answer, *, is_new: bool) -> Wait | None:
 
 def _take_up(work: Work, planned: list[Planned], refused: list[Result]) -> Todo | Wait:
     """Return what a step that was begun before still has to do, or what a person has to say first."""
-    if any(one.asks for one in planned):
+    if any(one.asks for one in planned) or approval.was_asked(work.run):
         judged = transactions.hear_decisions(work, planned)
         if judged.pending:
             return approval.wait_for(judged.pending)

@@ -12,18 +12,21 @@ from runs.events import Draft, EventType
 from runs.llm.tool_calls import parse_arguments
 from runs.llm.types import Answer, ToolCall, Usage
 from runs.models import Event, Run
-from runs.tools.policy import Verdict, decide
+from runs.tools.policy import Mandate, Verdict, decide
 from runs.tools.registry import ToolError, tools
 
 _BLOCKED = ("BLOCKED", doom_loop.REFUSED)
+NOT_OFFERED = "not_offered"  # by a run that began before there was the tool; stands where a policy rule's name stands
 
 
-def sort_calls(calls: Sequence[ToolCall], *, offered: Sequence[str]) -> tuple[list[Planned], list[Result]]:
+def sort_calls(
+    calls: Sequence[ToolCall], *, offered: Sequence[str], mandate: Mandate, is_tainted: bool
+) -> tuple[list[Planned], list[Result]]:
     """Return the calls that may run, and the refusals of the others. The same calls always give the same."""
     planned: list[Planned] = []
     refused: list[Result] = []
     for call in calls:
-        match _judge(call, offered):
+        match _judge(call, offered, mandate, is_tainted=is_tainted):
             case Planned() as one:
                 planned.append(one)
             case refusal:
@@ -31,7 +34,7 @@ def sort_calls(calls: Sequence[ToolCall], *, offered: Sequence[str]) -> tuple[li
     return planned, refused
 
 
-def _judge(call: ToolCall, offered: Sequence[str]) -> Planned | Result:
+def _judge(call: ToolCall, offered: Sequence[str], mandate: Mandate, *, is_tainted: bool) -> Planned | Result:
     """Hold a call against what exists, what its schema allows, and what policy allows – in this order."""
     tool = tools().get(call.name)
     if tool is None:
@@ -42,12 +45,21 @@ def _judge(call: ToolCall, offered: Sequence[str]) -> Planned | Result:
         tool.validate(call.arguments)
     except ToolError as error:
         return Result(call, error=str(error), code="INVALID_ARGUMENTS")
-    decision = decide(tool=tool)
+    decision = decide(tool=tool, mandate=mandate, is_tainted=is_tainted)
     if decision.verdict is Verdict.DENY:
-        return Result(call, error=f"Blocked: {decision.reason}", code="BLOCKED")
+        return Result(call, error=f"Blocked: {decision.reason}", code="BLOCKED", rule=decision.rule)
     if call.name not in offered:
-        return Result(call, error=f"Blocked: {call.name} was not offered when this run began", code="BLOCKED")
-    return Planned(call, tool, decision.rule, asks=decision.verdict is Verdict.ASK, reason=decision.reason)
+        why = f"Blocked: {call.name} was not offered when this run began"
+        return Result(call, error=why, code="BLOCKED", rule=NOT_OFFERED)
+    return Planned(
+        call,
+        tool,
+        decision.rule,
+        risk=mandate.risk_of(tool),
+        asks=decision.verdict is Verdict.ASK,
+        reason=decision.reason,
+        is_tainted=is_tainted,
+    )
 
 
 def llm_called(run: Run, answer: Answer, *, duration_ms: int, heard_seq: int, estimated_tokens: int) -> Draft:
@@ -160,7 +172,7 @@ def _question_draft(one: Planned) -> Draft:
             "args": one.call.arguments,
             "reason": one.reason,
             "rule": one.rule,
-            "risk_level": one.tool.risk,
+            "risk_level": one.risk,
         },
     )
 
@@ -173,15 +185,16 @@ def _call_draft(call: ToolCall, allowed: Planned | None, refusal: Result | None)
     }
     if refusal is not None and refusal.code in _BLOCKED:
         tool = tools().get(call.name)
-        return Draft(
-            EventType.TOOL_BLOCKED, payload | {"reason": refusal.error, "risk_level": tool.risk if tool else None}
-        )
+        payload |= {"reason": refusal.error, "risk_level": tool.risk if tool else None}
+        return Draft(EventType.TOOL_BLOCKED, payload | ({"rule": refusal.rule} if refusal.rule else {}))
     if allowed is not None:
         payload |= {
             "rule": allowed.rule,
-            "risk_level": allowed.tool.risk,
+            "risk_level": allowed.risk,
             "recovery": allowed.tool.recovery,
         }
+        if allowed.is_tainted:
+            payload["tainted"] = True
     return Draft(EventType.TOOL_CALLED, payload)
 
 

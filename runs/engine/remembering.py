@@ -42,7 +42,7 @@ def remember_run(run: Run) -> None:
                     event_seq=run.last_seq,
                     source_type="run",
                     thread=f"session:{run.session_id}",
-                    trust=Trust.DERIVED,
+                    trust=Trust.OUTSIDE if run.taint else Trust.DERIVED,
                 ),
             )
     except (OpenInternError, DatabaseError):

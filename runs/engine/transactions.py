@@ -18,6 +18,7 @@ buy it again, and finds every effect done, not started, or in doubt (`runs.engin
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from django.db import transaction
@@ -28,7 +29,7 @@ from openintern.tenancy.models import Membership, Organization
 from openintern.tenancy.roles import Role
 from openintern.tenancy.scope import Scope
 from runs import budgets
-from runs.engine import approval, batch, effects, limits, plan
+from runs.engine import approval, batch, effects, limits, plan, taint
 from runs.engine.batch import Planned, Result
 from runs.engine.outcomes import Fail, Wait
 from runs.engine.remembering import remember_run
@@ -85,6 +86,9 @@ def begin(org: Organization, claim: Claim, *, stop: Stop, losses: int) -> Work |
     if run.last_seq == 0 or run.step == 0:
         drafts = [Draft(EventType.RUN_STARTED, {"input": run.input, "config": _public_config(run)}, step=0)]
         changes: dict[str, Any] = {"started_at": timezone.now(), "step": 1}
+        if tainted := taint.of_beginning(run):
+            drafts.append(replace(tainted.draft(), step=0))
+            changes["taint"] = tainted.payload()
         if run.config["max_steps"] > 0:
             drafts.append(Draft(EventType.STEP_STARTED, {"stepNumber": 1}, step=1))
     else:
@@ -279,6 +283,7 @@ def _next_step(run: Run) -> list[Draft]:
 def _public_config(run: Run) -> dict[str, Any]:
     model = run.config["model"]
     return {
+        "role": run.config.get("role"),
         "provider": model["provider"],
         "model": model["model"],
         "max_steps": run.config["max_steps"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -13,15 +13,17 @@ from django.db import transaction
 from openintern.tenancy.scope import Scope
 from runs import log
 from runs.budgets import Reservation
-from runs.engine import conversation
+from runs.engine import conversation, taint
 from runs.engine.batch import Planned
 from runs.engine.doom_loop import Track
 from runs.engine.live_text import LiveWriter
 from runs.engine.recall import Recollection
+from runs.engine.taint import Taint
 from runs.events import Draft, EventType
 from runs.llm import context
 from runs.models import Checkpoint, Event, Run
 from runs.stop import Stop
+from runs.tools.policy import Mandate
 from runs.tools.registry import ToolContext
 from runs.tools.results import digests
 from runs.tools.workspace import Workspace
@@ -50,11 +52,22 @@ class Work:
     estimated_tokens: int = 0  # of what the model was last sent
     recalled: Recollection | None = None  # what the model was reminded of, when it was last asked
     reminded_of: tuple[str, ...] = ()  # by the log
+    noted_taint: Taint | None = None  # what the log tells of it, whether or not it says so yet
     held: Reservation | None = None  # what is reserved for the model call that is under way
 
     def __post_init__(self) -> None:
         self._active_before = self.run.active_ms
         self.live = LiveWriter(self.run)
+
+    @cached_property
+    def mandate(self) -> Mandate:
+        """What the run may do."""
+        return Mandate.of(self.run.config)
+
+    @property
+    def is_tainted(self) -> bool:
+        """Whether text from outside has come into the context, be it only by what was recalled just now."""
+        return self.run.taint is not None or self._taint_of([]) is not None
 
     @cached_property
     def workspace(self) -> Workspace:
@@ -71,6 +84,8 @@ class Work:
             workspace=self.workspace,
             stop=self.stop,
             seen=self.seen,
+            skills={skill["id"]: skill["version"] for skill in self.run.config.get("skills", ())},
+            is_tainted=self.is_tainted,
         )
 
     def load(self) -> None:
@@ -97,10 +112,17 @@ class Work:
             self.load()
 
     def record(self, *drafts: Draft, **changes: Any) -> list[Event]:
-        """Append to the log, and hear what somebody else appended in the meantime."""
+        """Append to the log, and hear what somebody else appended in the meantime.
+
+        The first text from outside is noted before the event that brings it in.
+        """
+        if self.run.taint is None and (found := self._taint_of(drafts)):
+            drafts, changes = self._with_taint(drafts, found), {**changes, "taint": found.payload()}
         appended = log.append(self.run, *drafts, **changes)
         if appended.previous_seq > self.known_seq:
-            self.step_events += self._said_by_others(upto=appended.previous_seq)
+            others = self._said_by_others(upto=appended.previous_seq)
+            self.step_events += others
+            self._note(others)
         self.known_seq = self.run.last_seq
         self.step_events += [event for event in appended.events if event.type in conversation.REMEMBERED]
         self._note(appended.events)
@@ -143,6 +165,15 @@ class Work:
         """Return the milliseconds since the current step began (or was taken up again)."""
         return round((time.monotonic() - self.step_begun) * 1000)
 
+    def _taint_of(self, drafts: Sequence[Draft]) -> Taint | None:
+        recalled = [self.recalled.draft()] if self.recalled else []
+        return self.noted_taint or taint.first_in(self.run, [*recalled, *drafts])
+
+    def _with_taint(self, drafts: Sequence[Draft], found: Taint) -> tuple[Draft, ...]:
+        brings = [bool(taint.first_in(self.run, [draft])) for draft in drafts]
+        place = brings.index(True) if True in brings else 0
+        return (*drafts[:place], found.draft(), *drafts[place:])
+
     def _close_step(self, events: list[Event]) -> None:
         self.messages = conversation.fold(self.messages, events, compaction=self.compaction)
         self.track.follow(events)
@@ -157,7 +188,9 @@ class Work:
 
     def _note(self, events: Iterable[Event]) -> None:
         """Remember what later steps ask for. Events may come more than once."""
+        events = list(events)
         self._note_seen(events)
+        self.noted_taint = self.noted_taint or taint.first_in(self.run, events)
         for event in events:
             match event.type:
                 case EventType.RUN_WARNING:

@@ -37,7 +37,8 @@ class Run(models.Model):
     """One task given to an agent, from its acceptance to its one end.
 
     `attempt` is the fencing token: it rises with each claim and each cancel, and a writer whose number
-    is not the run's can write nothing. `config` is what the run began with and never changes.
+    is not the run's can write nothing. `config` is what the run began with; it changes only where a person has it
+    continue with the current version (`runs.lifecycle.repin_run`).
     """
 
     class Status(models.TextChoices):
@@ -77,6 +78,9 @@ class Run(models.Model):
     output = models.TextField(_("answer"), null=True)  # noqa: DJ001  null: there is none
     error: models.JSONField[dict[str, Any] | None] = models.JSONField(_("error"), null=True)
     config: models.JSONField[dict[str, Any]] = models.JSONField(_("configuration"), default=dict)
+    taint: models.JSONField[dict[str, Any] | None] = models.JSONField(
+        _("text from outside"), null=True, help_text="where the first text from outside in its context came from"
+    )
     in_conversation = models.BooleanField(
         default=True, help_text="False: rolled back; later runs of the session don't hear of it"
     )

@@ -114,6 +114,8 @@ _HAPPENINGS = {
     EventType.RUN_WAITING: "waiting",
     EventType.RUN_WARNING: "waiting",
     EventType.RUN_COMPACTED: "trace",
+    EventType.RUN_TAINTED: "waiting",
+    EventType.RUN_REPINNED: "resumed",
     EventType.STEP_RETRIED: "retry",
     EventType.TOOL_SETTLED: "chat",
     EventType.TOOL_REQUIRES_APPROVAL: "waiting",

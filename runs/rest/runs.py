@@ -99,6 +99,7 @@ class Runs(APIView):
             text=task["input"],
             session_key=task["session_key"],
             agent_id=task["agent_id"],
+            role_id=task["role_id"],
             llm_config=task.get("llm_config"),
             multitask_strategy=task["multitask_strategy"],
             attachments=[attached["upload_id"] for attached in task.get("attachments", ())],
@@ -221,6 +222,16 @@ class RunChildren(APIView):
             .order_by("created_at", "pk")
         )
         return Response({"children": RunMeta(children, many=True).data})
+
+
+@access("run", POST="repin")
+class RunRepin(APIView):
+    """A run and the current version of what it began with."""
+
+    @extend_schema(operation_id="repin_run", request=None, responses=RunDetail)
+    def post(self, request: Request, run_id: str) -> Response:
+        """Have a run that isn't being worked on go on with its role, prompt, tools and policy as they are now."""
+        return Response(RunDetail(lifecycle.repin_run(scope_of(request), run_id)).data)
 
 
 @access("run", POST="cancel")

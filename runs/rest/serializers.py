@@ -10,6 +10,7 @@ from openintern.api import Text
 from runs.files.attachments import MOST
 from runs.models import DEFAULT_AGENT, DEFAULT_SESSION_KEY, SESSION_KEY_PATTERN, Effect, Run, Session
 from runs.multitask import Strategy
+from runs.pinning import differences
 from runs.settlement import LONGEST_NOTE, Outcome
 
 
@@ -35,6 +36,7 @@ class NewRun(serializers.Serializer[Any]):
     input = Text(trim_whitespace=False)
     session_key = serializers.RegexField(f"^{SESSION_KEY_PATTERN}$", default=DEFAULT_SESSION_KEY)
     agent_id = Text(max_length=100, default=DEFAULT_AGENT)
+    role_id = Text(max_length=40, required=False, allow_blank=True, default="", help_text="the part the agent plays")
     llm_config = LlmConfig(required=False)
     attachments = serializers.ListField(child=Attachment(), max_length=MOST, required=False)
     multitask_strategy = serializers.ChoiceField(
@@ -113,9 +115,10 @@ class RunDetail(RunMeta):
     usage = serializers.SerializerMethodField()
 
     class Meta(RunMeta.Meta):
-        fields = [*RunMeta.Meta.fields, "output", "error", "usage", "step", "config"]
+        fields = [*RunMeta.Meta.fields, "output", "error", "usage", "step", "taint", "config", "differs_in"]
 
     config = serializers.SerializerMethodField()
+    differs_in = serializers.SerializerMethodField()
 
     def get_usage(self, run: Run) -> dict[str, Any]:
         """Tokens and cost (USD) so far."""
@@ -129,6 +132,10 @@ class RunDetail(RunMeta):
     def get_config(self, run: Run) -> dict[str, Any]:
         """What the run began with, the prompt aside."""
         return {name: value for name, value in run.config.items() if name != "prompt"}
+
+    def get_differs_in(self, run: Run) -> list[str]:
+        """In what the current version of the role, its prompt, tools and policy differs from what the run has."""
+        return differences(run)
 
 
 class SessionMeta(serializers.ModelSerializer[Session]):

@@ -46,5 +46,10 @@ def exec_command(
 
 #: What a command did to files can't be told afterwards. The engine gives it more time than it gives itself.
 EXEC_COMMAND: Final = build(
-    exec_command, risk="high", mutating=True, recovery="unsure", timeout=MAX_TIMEOUT_MS / 1000 + 10
+    exec_command,
+    risk="high",
+    mutating=True,
+    recovery="unsure",
+    timeout=MAX_TIMEOUT_MS / 1000 + 10,
+    hazard="deletes",  # it has no network
 )

@@ -23,7 +23,7 @@ FilePath = Annotated[
 LineNumber = Field(ge=1, le=100_000_000)
 
 
-@tool(risk="low", recovery="pure")
+@tool(risk="low", recovery="pure", hazard="none")
 def read_file(
     context: ToolContext,
     path: FilePath,
@@ -64,7 +64,7 @@ def _written(context: ToolContext, *, path: str, content: str) -> dict[str, Any]
     return _write_result(path, wanted, created=path not in context.seen)
 
 
-@tool(risk="medium", mutating=True, recovery="checkable", check=_written)
+@tool(risk="medium", mutating=True, recovery="checkable", check=_written, hazard="none", taints=False)
 def write_file(
     context: ToolContext,
     path: FilePath,
@@ -111,7 +111,7 @@ def _edited(
     return None
 
 
-@tool(risk="medium", mutating=True, recovery="checkable", check=_edited)
+@tool(risk="medium", mutating=True, recovery="checkable", check=_edited, hazard="none", taints=False)
 def edit_file(
     context: ToolContext,
     path: FilePath,

@@ -18,7 +18,7 @@ MAX_FILES: Final = 500
 Folder = Annotated[str, "Folder to look in, relative to the workspace; '.' is all of it", Field(max_length=MAX_LENGTH)]
 
 
-@tool(risk="low", recovery="pure")
+@tool(risk="low", recovery="pure", hazard="none")
 def list_files(context: ToolContext, path: Folder = ".") -> dict[str, Any]:
     """List what is directly in a folder of the workspace: names, whether file or directory, sizes in bytes.
 
@@ -29,7 +29,7 @@ def list_files(context: ToolContext, path: Folder = ".") -> dict[str, Any]:
     return {"path": normalise(path), "entries": shown, "truncated": len(entries) > MAX_FILES}
 
 
-@tool(risk="low", recovery="pure")
+@tool(risk="low", recovery="pure", hazard="none")
 def glob_files(
     context: ToolContext,
     pattern: Annotated[
@@ -54,7 +54,7 @@ def glob_files(
     return {"files": found, "truncated": False}
 
 
-@tool(risk="low", recovery="pure")
+@tool(risk="low", recovery="pure", hazard="none")
 def grep_files(
     context: ToolContext,
     pattern: Annotated[

@@ -20,7 +20,7 @@ Tier = Literal["core", "episodic", "archival"]
 MemoryId = Annotated[str, "The id of a memory, as memory_search gives it", Field(max_length=40)]
 
 
-@tool(risk="low", recovery="pure")
+@tool(risk="low", recovery="pure", hazard="none", taints=False)  # each hit says by itself whether it is from outside
 def memory_search(
     context: ToolContext,
     query: Annotated[str, "What to look for, in words", Field(max_length=2000)],
@@ -41,7 +41,7 @@ def memory_search(
     }
 
 
-@tool(risk="low", recovery="pure")
+@tool(risk="low", recovery="pure", hazard="none", taints=False)  # each hit says by itself whether it is from outside
 def memory_get(context: ToolContext, id: MemoryId) -> dict[str, Any]:
     """Return a memory whole, with its type, when it is from, and where it comes from."""
     memory = _in_sight(context.scope, id)
@@ -57,7 +57,9 @@ def memory_get(context: ToolContext, id: MemoryId) -> dict[str, Any]:
     }
 
 
-@tool(risk="medium", mutating=True, recovery="keyed")  # the same text again finds what the first call wrote
+@tool(
+    risk="medium", mutating=True, recovery="keyed", hazard="none", taints=False
+)  # the same text again finds what the first call wrote
 def memory_write(
     context: ToolContext,
     type: Annotated[
@@ -80,12 +82,21 @@ def memory_write(
         text=text,
         metadata=metadata,
         importance=importance,
-        origin=Origin(author=context.scope.user, run_id=context.run_id, source_type="agent", trust=Trust.DERIVED),
+        origin=Origin(
+            author=context.scope.user,
+            run_id=context.run_id,
+            source_type="agent",
+            trust=Trust.OUTSIDE
+            if context.is_tainted
+            else Trust.DERIVED,  # or text from outside would come back as ours
+        ),
     )
     return {"id": str(memory.pk), "type": memory.tier, "owner": memory.owner.kind}
 
 
-@tool(risk="medium", mutating=True, recovery="keyed")  # what is forgotten already stays so
+@tool(
+    risk="medium", mutating=True, recovery="keyed", hazard="deletes", taints=False
+)  # what is forgotten already stays so
 def memory_forget(context: ToolContext, id: MemoryId) -> dict[str, Any]:
     """Forget a memory. A person can bring it back for 30 days."""
     memory = _in_sight(context.scope, id)

@@ -64,7 +64,7 @@ def _patched(context: ToolContext, *, patch: str, path: str | None) -> dict[str,
     return _result(changes) if all(change.is_made for change in changes) else None
 
 
-@tool(risk="medium", mutating=True, recovery="checkable", check=_patched)
+@tool(risk="medium", mutating=True, recovery="checkable", check=_patched, hazard="none", taints=False)
 def apply_patch(context: ToolContext, patch: Patch, path: OnlyPath = None) -> dict[str, Any]:
     """Change, create and delete text files by a unified diff. All of it is done, or nothing.
 

@@ -33,6 +33,10 @@ Risk = Literal["low", "medium", "high"]
 #: recognises the idempotency key and does it once. "checkable": `check` can find out. "unsure": only a person can say.
 Recovery = Literal["pure", "keyed", "checkable", "unsure"]
 
+#: What a call could do that nobody can take back. "sends": something leaves the organisation (a query and an address
+#: say something too). "deletes": something is gone afterwards.
+Hazard = Literal["none", "sends", "deletes"]
+
 Function = TypeVar("Function", bound=Callable[..., dict[str, Any]])
 
 _LEGAL_NAME: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9_-]{0,63}")
@@ -47,7 +51,8 @@ class ToolContext:
     """All that a tool may know of the world.
 
     `seen` maps a path to the SHA-256 of what this run last read from it or wrote to it; the engine keeps it
-    from results (`results.digests`). Tools only look.
+    from results (`results.digests`). Tools only look. `skills` are those the run was given, each with its version;
+    `is_tainted` says that text from outside is in the run's context.
     """
 
     scope: Scope
@@ -57,11 +62,17 @@ class ToolContext:
     workspace: Workspace
     stop: Stop
     seen: Mapping[str, str] = field(default_factory=dict)
+    skills: Mapping[str, int] = field(default_factory=dict)
+    is_tainted: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tool:
-    """A function that agents may call, with what the engine and the policy have to know about it."""
+    """A function that agents may call, with what the engine and the policy have to know about it.
+
+    `taints`: what it returns, errors included, may hold text that people outside the organisation wrote. True unless it
+    is declared otherwise.
+    """
 
     name: str
     description: str
@@ -72,6 +83,8 @@ class Tool:
     recovery: Recovery = "unsure"
     timeout: float = 30.0
     check: Callable[..., dict[str, Any] | None] | None = None
+    hazard: Hazard = "sends"
+    taints: bool = True
     from_outside: bool = False  # what it returns was written by nobody we know: web pages, foreign servers
 
     def __post_init__(self) -> None:
@@ -81,8 +94,11 @@ class Tool:
             )
         if not self.description:
             raise ValueError(f"{self.name}: a tool needs a docstring; it is what the model reads")
-        if self.risk not in get_args(Risk) or self.recovery not in get_args(Recovery):
-            raise ValueError(f"{self.name}: unknown risk {self.risk!r} or recovery {self.recovery!r}")
+        for value, known in ((self.risk, Risk), (self.recovery, Recovery), (self.hazard, Hazard)):
+            if value not in get_args(known):
+                raise ValueError(
+                    f"{self.name}: unknown risk, recovery or hazard {value!r}, which is none of {', '.join(get_args(known))}"
+                )
         if (self.check is not None) != (self.recovery == "checkable"):
             raise ValueError(f"{self.name}: `check` and recovery 'checkable' belong together")
         if self.mutating and self.recovery == "pure":
@@ -166,16 +182,28 @@ def tool(
     recovery: Recovery = "unsure",
     timeout: float = 30.0,
     check: Callable[..., dict[str, Any] | None] | None = None,
+    hazard: Hazard = "sends",
+    taints: bool = True,
     from_outside: bool = False,
 ) -> Callable[[Function], Function]:
     """Register the decorated function as a tool; the function itself stays as it is.
 
     `check(context, **arguments)` answers, after a crash, the result of the call if it took effect, else None.
+    Whatever isn't declared harmless is held for what asks most: it sends, and brings in text from outside.
     """
+    declared = {
+        "risk": risk,
+        "mutating": mutating,
+        "recovery": recovery,
+        "timeout": timeout,
+        "check": check,
+        "hazard": hazard,
+        "taints": taints,
+        "from_outside": from_outside,
+    }
 
     def decorate(function: Function) -> Function:
-        declared = {"mutating": mutating, "recovery": recovery, "timeout": timeout, "check": check}
-        register(build(function, risk=risk, from_outside=from_outside, **declared))
+        register(build(function, **declared))
         return function
 
     return decorate

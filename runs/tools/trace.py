@@ -14,7 +14,7 @@ _EVENT_BYTES: Final = 4_000  # of one event; a longer one is shortened and says 
 _ALL_BYTES: Final = 30_000
 
 
-@tool(risk="low", recovery="pure")
+@tool(risk="low", recovery="pure", hazard="none")
 def export_trace(
     context: ToolContext,
     run_id: Annotated[str, "The run's id", Field(min_length=1, max_length=64)],

@@ -12,6 +12,7 @@ from django.contrib.admin.models import LogEntry
 from django.test import Client
 from django.utils import timezone
 
+import teams.models
 from openintern.sites import organization_admin
 from openintern.tenancy import keys, people
 from openintern.tenancy.models import ApiKey, AuditEntry, Membership, Project
@@ -64,6 +65,7 @@ def test_an_owner_can_look_at_each_row_of_each_list(alice: Person, start_run: Ca
     people.create_project("harbour", org=alice.org, by=alice.user)
     with org_scope(alice.org):
         Budget.objects.create(limit_usd=7)
+        teams.models.Role.objects.create(name="clerk", system_prompt="You file.")
     client = alice.signed_in()
     rows = re.findall(rf'href="({path}[^"]+/change/)', client.get(path).content.decode())
 

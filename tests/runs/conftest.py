@@ -141,7 +141,7 @@ def add_tool(monkeypatch: pytest.MonkeyPatch) -> Callable[..., registry.Tool]:
     """Make a function a tool for this test: before the run starts, for it pins what it is offered."""
 
     def add(function: Callable[..., dict[str, Any]], **declared: Any) -> registry.Tool:
-        made = registry.build(function, **{"risk": "low", **declared})
+        made = registry.build(function, **{"risk": "low", "hazard": "none", "taints": False, **declared})
         monkeypatch.setitem(registry._registered, made.name, made)
         return made
 

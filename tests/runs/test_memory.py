@@ -103,7 +103,7 @@ def test_a_finished_run_leaves_a_memory_with_its_evidence(alice: Person, start_r
     work()
 
     (left,) = memories_of(alice, run)
-    assert (left.tier, left.owner.kind, left.trust) == ("episodic", "user", "derived")
+    assert (left.tier, left.owner.kind, left.trust) == ("episodic", "user", "outside")  # it has read names of files
     assert left.text == "Which files are there?\n\nNone yet."
     results = [event.seq for event in events_of(alice, run) if event.type == "tool.result"]
     assert left.metadata["events"] == results

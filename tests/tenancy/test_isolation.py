@@ -31,6 +31,7 @@ from runs import lifecycle, log
 from runs.events import Draft, EventType
 from runs.models import Approval, Budget, Checkpoint, Effect, Event, LedgerEntry, LiveText, Run, Session, Upload
 from runs.queue.models import Ticket
+from teams.models import Role
 from tests.conftest import Cast
 from tests.resolver import Endpoint, endpoints
 
@@ -52,6 +53,7 @@ NEVER = {
     "upload_id": "upl_never",
     "approval_id": "apr_never",
     "budget_id": "98765",
+    "role_id": "role_never",
     "memory_id": "00000000-0000-4000-8000-000000000000",
 }
 _VARIES = re.compile(rb'(?i)(csrf[a-z]*"(?: value=|: )")[^"]+')
@@ -72,6 +74,7 @@ class Property:
             "upload_id": self.rows[Upload].pk,
             "approval_id": self.rows[Approval].pk,
             "budget_id": self.rows[Budget].pk,
+            "role_id": self.rows[Role].pk,
             "memory_id": self.rows[Memory].pk,
             "session_key": f"s_{CANARY}",
             "tool_call_id": CANARY,
@@ -89,12 +92,16 @@ def acmes(cast: Cast, django_db_blocker: Any) -> Iterator[Property]:
         project = people.create_project("canary", org=alice.org, name=CANARY, by=alice.user)
         key, _ = keys.create_api_key(org=alice.org, user=alice.user, name=CANARY)
         with org_scope(alice.org):
-            rows = {**_rows_of_a_run(cast), **_rows_of_a_memory(cast)}
+            rows = {**_rows_of_a_run(cast), **_rows_of_a_memory(cast), **_rows_of_a_team()}
             ticket = Ticket.objects.get(run_id=rows[Run].pk)
         membership = Membership.objects.get(user=alice.user)
         entry = AuditEntry.objects.filter(organization=alice.org).latest("pk")
         shared = {Project: project, ApiKey: key, Membership: membership, AuditEntry: entry, Ticket: ticket}
         yield Property(rows[Run], {**rows, **shared})
+
+
+def _rows_of_a_team() -> dict[type[Model], Any]:
+    return {Role: Role.objects.create(name=CANARY, system_prompt=CANARY)}
 
 
 def _rows_of_a_memory(cast: Cast) -> dict[type[Model], Any]:

@@ -11,6 +11,7 @@ from django.utils import timezone
 from openintern.errors import OpenInternError
 from openintern.tenancy.scope import Scope, org_scope
 from runs import checks, lifecycle
+from runs.briefs import role_choices
 from runs.management.commands._asking import Screen, add_scope_arguments, follow, scope_from
 from runs.models import DEFAULT_SESSION_KEY, Run
 from runs.queue import worker
@@ -26,6 +27,7 @@ class Command(BaseCommand):
         shown = parser.add_mutually_exclusive_group()
         shown.add_argument("--stream", action="store_true", help="print the events as they come")
         shown.add_argument("-w", "--wait", action="store_true", help="wait for the answer and print it")
+        parser.add_argument("--role", default="", metavar="ROLE", help="the part the agent plays: a role's id or name")
         parser.add_argument("--provider", default="")
         parser.add_argument("--model", default="", help="MODEL, or PROVIDER/MODEL")
         parser.add_argument("--json", action="store_true", help="print JSON lines instead of text")
@@ -37,7 +39,12 @@ class Command(BaseCommand):
         try:
             with org_scope(scope.org):
                 run = lifecycle.create_run(
-                    scope, text=text, session_key=_session_key(session), llm_config=_choice(options), at=timezone.now()
+                    scope,
+                    text=text,
+                    session_key=_session_key(session),
+                    role_id=_role(options["role"]),
+                    llm_config=_choice(options),
+                    at=timezone.now(),
                 )
         except OpenInternError as error:
             raise CommandError(error.message) from error
@@ -89,6 +96,11 @@ def _work_beside(command: BaseCommand) -> None:
 
 def _session_key(session: str) -> str:
     return session if session.startswith("s_") else f"s_{session}"
+
+
+def _role(named: str) -> str:
+    """Return the id of the role that is called so; what is no role's name is taken for an id."""
+    return {name: role_id for role_id, name in role_choices()}.get(named, named)
 
 
 def _choice(options: dict[str, Any]) -> dict[str, Any] | None:

@@ -1,0 +1,87 @@
+"""Whether text that people outside may have written has come into a run's context, and from where first.
+
+From then on the policy asks before a tool sends or deletes something (`runs.tools.policy`): what the model wants may be
+what that text told it to want. A run never becomes clean again, and what it leaves behind – its memories, the session
+it belongs to – carries it on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from memory.models import Trust
+from runs.engine import doom_loop
+from runs.engine.conversation import earlier_run_ids
+from runs.events import Draft, EventType
+from runs.models import Event, Run
+from runs.tools.registry import tools
+
+#: Codes of errors that are our own words, about calls that never ran.
+_OURS = frozenset({"TOOL_NOT_FOUND", "INVALID_ARGUMENTS", "BLOCKED", doom_loop.REFUSED, "REJECTED", "APPROVAL_EXPIRED"})
+
+
+@dataclass(frozen=True)
+class Taint:
+    """Where it came from: `source` is `tool`, `memory`, `message`, `attachment` or `session`; `about` says which."""
+
+    source: str
+    about: str
+
+    def payload(self) -> dict[str, Any]:
+        """Return it as it is kept with the run."""
+        return asdict(self)
+
+    def draft(self) -> Draft:
+        """Return the event that says so."""
+        return Draft(EventType.RUN_TAINTED, self.payload())
+
+
+def of_beginning(run: Run) -> Taint | None:
+    """Return what a run has from its very beginning: files that were sent along, and what its session has heard."""
+    if attached := run.config.get("attachments"):
+        return Taint("attachment", str(attached[0]["original_name"]))
+    tainted = Run.objects.filter(pk__in=earlier_run_ids(run), taint__isnull=False).values_list("pk", flat=True)
+    earlier = tainted.order_by("-created_at").first()
+    return Taint("session", earlier) if earlier else None
+
+
+def first_in(run: Run, told: Iterable[Draft | Event]) -> Taint | None:
+    """Return the first that events bring in; None if they bring in nothing."""
+    return next((found for event in told if (found := _of_event(run, event))), None)
+
+
+def _of_event(run: Run, event: Draft | Event) -> Taint | None:
+    match event.type:
+        case EventType.TOOL_RESULT:
+            return _of_result(event.payload)
+        case EventType.MEMORY_RECALLED:
+            outside = [hit["id"] for hit in event.payload["hits"] if hit.get("trust") == Trust.OUTSIDE]
+            return Taint("memory", outside[0]) if outside else None
+        case EventType.USER_INJECTED if event.payload.get("from") != run.user.username:
+            return Taint("message", str(event.payload.get("from", "")))
+    return None
+
+
+def _of_result(payload: dict[str, Any]) -> Taint | None:
+    """A tool's result, or its error. Of memories, each says by itself whether it is from outside."""
+    name = payload["toolName"]
+    tool = tools().get(name)
+    code = (payload.get("error") or {}).get("code")
+    if code in _OURS:  # our own words about a call that never ran
+        return None
+    if tool is None or tool.taints or payload.get("from_outside") or _tells_of_outside(payload.get("result")):
+        return Taint("tool", name)
+    return None
+
+
+def _tells_of_outside(result: Any) -> bool:
+    match result:
+        case {"trust": Trust.OUTSIDE.value}:
+            return True
+        case dict():
+            return any(_tells_of_outside(value) for key, value in result.items() if key in {"source", "results"})
+        case list():
+            return any(_tells_of_outside(value) for value in result)
+    return False

@@ -1,0 +1,17 @@
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [("runs", "0008_approvals")]
+
+    operations = [
+        migrations.AddField(
+            model_name="run",
+            name="taint",
+            field=models.JSONField(
+                help_text="where the first text from outside in its context came from",
+                null=True,
+                verbose_name="text from outside",
+            ),
+        ),
+    ]

@@ -1,0 +1,144 @@
+"""Roles in the organisation's admin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.contrib.admin import display
+from django.contrib.admin.widgets import FilteredSelectMultiple
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from openintern.administration import OrganizationPages, asker
+from openintern.errors import OpenInternError
+from openintern.sites import organization_admin
+from openintern.tenancy.identity import may
+from runs.briefs import brief_of
+from runs.pinning import given_by
+from runs.tools.policy import Lists
+from runs.tools.registry import tools
+from teams import roles
+from teams.models import Role
+
+
+def _picker(name: str) -> forms.MultipleChoiceField:
+    return forms.MultipleChoiceField(
+        label=Role._meta.get_field(name).verbose_name,  # type: ignore[union-attr]  # noqa: SLF001  Django's public name for it
+        help_text=Role._meta.get_field(name).help_text,  # type: ignore[union-attr]  # noqa: SLF001
+        required=False,
+        widget=FilteredSelectMultiple(verbose_name=_("tools"), is_stacked=False),
+    )
+
+
+def tool_choices(kept: list[str]) -> list[tuple[str, str]]:
+    """Return what a list of tools can be made of: every tool, and what stands in the list already."""
+    known = [(tool.name, f"{tool.name} ({tool.risk})") for tool in tools().values()]
+    return [*known, *((entry, entry) for entry in kept if entry not in tools())]
+
+
+class RoleForm(forms.ModelForm[Role]):
+    allowed_tools = _picker("allowed_tools")
+    denied_tools = _picker("denied_tools")
+    seen_version = forms.IntegerField(widget=forms.HiddenInput, required=False)
+
+    class Meta:
+        model = Role
+        fields = [*roles.FIELDS]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.initial["seen_version"] = self.instance.version
+        for name in ("allowed_tools", "denied_tools"):
+            picker: Any = self.fields[name]
+            picker.choices = tool_choices(getattr(self.instance, name))
+
+    def clean(self) -> dict[str, Any]:
+        """Hold what was written against the rules of the domain, so that a mistake stands beside its field."""
+        told = super().clean() or self.cleaned_data
+        try:
+            roles.check({name: told[name] for name in roles.FIELDS if name in told})
+        except OpenInternError as error:
+            field = str((error.details or {}).get("field", "")).split(".")[0]
+            self.add_error(field if field in self.fields else None, error.message)
+        return told
+
+
+class RolePages(OrganizationPages[Role]):
+    """What agents are told and may do. Runs that have begun keep what they began with."""
+
+    form = RoleForm
+    list_display = ["name", "model", "is_lead", "allowed", "denied", "version", "updated_at"]
+    search_fields = ["name", "description"]
+    fieldsets = [
+        (
+            None,
+            {
+                "fields": [
+                    "name",
+                    "description",
+                    "model",
+                    "is_lead",
+                    "system_prompt",
+                    "style_constraints",
+                    "seen_version",
+                ]
+            },
+        ),
+        (_("Tools"), {"fields": ["allowed_tools", "denied_tools"]}),
+        (_("What a run is given"), {"fields": ["offered", "preview"]}),
+    ]
+    readonly_fields = ["offered", "preview"]
+    actions = None
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return may(request, "role", "create")  # type: ignore[arg-type]
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return may(request, "role", "change")  # type: ignore[arg-type]
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return may(request, "role", "delete")  # type: ignore[arg-type]
+
+    @display(description=_("allowed"))
+    def allowed(self, role: Role) -> str:
+        return ", ".join(role.allowed_tools) or "*"
+
+    @display(description=_("denied"))
+    def denied(self, role: Role) -> str:
+        return ", ".join(role.denied_tools)
+
+    @display(description=_("tools offered"))
+    def offered(self, role: Role) -> str:
+        return ", ".join(_given(role)["tools"]) if role.pk and not role._state.adding else ""  # noqa: SLF001
+
+    @display(description=_("prompt"))
+    def preview(self, role: Role) -> SafeString | str:
+        """The system message as the model reads it."""
+        if role._state.adding:  # noqa: SLF001
+            return str(_("Save the role to see it."))
+        return format_html('<pre class="prompt-preview">{}</pre>', _given(role)["prompt"])
+
+    def save_model(self, request: HttpRequest, obj: Role, form: Any, change: bool) -> None:
+        told = {name: form.cleaned_data[name] for name in roles.FIELDS}
+        try:
+            if change:
+                roles.change(asker(request), obj.pk, version=form.cleaned_data["seen_version"], **told)
+            else:
+                obj.pk = roles.create(asker(request), **told).pk
+        except OpenInternError as error:
+            messages.set_level(request, messages.ERROR)
+            messages.error(request, error.message)
+
+    def delete_model(self, request: HttpRequest, obj: Role) -> None:
+        roles.delete(asker(request), obj.pk)
+
+
+def _given(role: Role) -> dict[str, Any]:
+    return given_by(brief_of(role.pk), delegated=Lists())
+
+
+organization_admin.register(Role, RolePages)

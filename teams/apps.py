@@ -1,0 +1,14 @@
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class TeamsConfig(AppConfig):
+    name = "teams"
+    verbose_name = _("teams")
+
+    def ready(self) -> None:
+        """Tell runs who knows roles and skills."""
+        from runs import briefs  # noqa: PLC0415  models can't be read before this
+        from teams.briefing import Desk  # noqa: PLC0415
+
+        briefs.provide(Desk())

@@ -1,0 +1,5 @@
+"""Who works for an organisation, and what they know: its roles and skills, in its own schema."""
+
+from teams.models.role import Role
+
+__all__ = ["Role"]

@@ -1,0 +1,154 @@
+"""The REST API of roles. Members read them, admins change them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from openintern.api import Text, body_of, query_of, scope_of
+from openintern.errors import Invalid
+from openintern.tenancy.access import access
+from teams import roles
+from teams.models import Role
+from teams.models.role import LONGEST_ENTRY, MOST_ENTRIES
+
+_IF_MATCH = OpenApiParameter(
+    "If-Match", str, OpenApiParameter.HEADER, description="the ETag that was read; 409 if the role has changed since"
+)
+
+
+class RoleRow(serializers.ModelSerializer[Role]):
+    """A role: what an agent is told, and what it may do."""
+
+    class Meta:
+        model = Role
+        fields = ["id", *roles.FIELDS, "version", "created_at", "updated_at"]
+
+
+def _entries() -> serializers.ListField:
+    return serializers.ListField(child=Text(max_length=LONGEST_ENTRY), required=False, max_length=MOST_ENTRIES)
+
+
+class RoleChange(serializers.Serializer[Any]):
+    """What to change of a role."""
+
+    name = Text(max_length=100, required=False)
+    description = Text(max_length=2000, required=False, allow_blank=True)
+    system_prompt = Text(max_length=roles.LONGEST_PROMPT, required=False, trim_whitespace=False)
+    allowed_tools = _entries()
+    denied_tools = _entries()
+    style_constraints = serializers.DictField(required=False)
+    model = Text(max_length=250, required=False, allow_blank=True, help_text="PROVIDER/MODEL; empty: the default")
+    is_lead = serializers.BooleanField(required=False)
+    version = serializers.IntegerField(
+        required=False, min_value=1, help_text="the one that was read; 409 if the role has changed since"
+    )
+
+
+class NewRole(RoleChange):
+    """A role to make."""
+
+    name = Text(max_length=100)
+    system_prompt = Text(max_length=roles.LONGEST_PROMPT, trim_whitespace=False)
+    version = None  # type: ignore[assignment]
+
+
+@access("role", GET="read", POST="create")
+class Roles(APIView):
+    """The organisation's roles."""
+
+    @extend_schema(operation_id="list_roles", responses=inline_serializer("RoleList", {"roles": RoleRow(many=True)}))
+    def get(self, request: Request) -> Response:
+        """List them, newest first."""
+        query_of(request)
+        return Response({"roles": RoleRow(roles.all_roles(), many=True).data})
+
+    @extend_schema(operation_id="create_role", request=NewRole, responses={201: RoleRow})
+    def post(self, request: Request) -> Response:
+        """Make a role."""
+        form = NewRole(data=body_of(request))
+        form.is_valid(raise_exception=True)
+        return _answer(roles.create(scope_of(request), **form.validated_data), status=201)
+
+
+@access("role", GET="read", PUT="change", DELETE="delete")
+class OneRole(APIView):
+    """One role."""
+
+    @extend_schema(operation_id="read_role", responses=RoleRow)
+    def get(self, request: Request, role_id: str) -> Response:
+        """Return it; its ETag names its version."""
+        return _answer(roles.find(role_id))
+
+    @extend_schema(operation_id="change_role", parameters=[_IF_MATCH], request=RoleChange, responses=RoleRow)
+    def put(self, request: Request, role_id: str) -> Response:
+        """Change what is given of it. Runs that have begun keep what they began with."""
+        form = RoleChange(data=body_of(request))
+        form.is_valid(raise_exception=True)
+        told = form.validated_data
+        version = told.pop("version", None) or _matched(request)
+        return _answer(roles.change(scope_of(request), role_id, version=version, **told))
+
+    @extend_schema(operation_id="delete_role", responses={204: None})
+    def delete(self, request: Request, role_id: str) -> Response:
+        """Remove it. Runs that have begun keep what they began with."""
+        roles.delete(scope_of(request), role_id)
+        return Response(status=204)
+
+
+@access("role", GET="read")
+class RoleStats(APIView):
+    """What came of a role's runs."""
+
+    @extend_schema(
+        operation_id="read_role_stats",
+        responses=inline_serializer(
+            "RoleStats",
+            {
+                "run_count": serializers.IntegerField(),
+                "completed_count": serializers.IntegerField(),
+                "failed_count": serializers.IntegerField(),
+            },
+        ),
+    )
+    def get(self, request: Request, role_id: str) -> Response:
+        """Count its runs by how they ended."""
+        return Response(roles.stats(role_id))
+
+
+@access("role", POST="delete")
+class RolesDeletion(APIView):
+    """Several roles at once."""
+
+    @extend_schema(
+        operation_id="delete_roles",
+        request=inline_serializer(
+            "RoleIds",
+            {"ids": serializers.ListField(child=Text(max_length=40), min_length=1, max_length=roles.MOST_AT_ONCE)},
+        ),
+        responses=inline_serializer("RolesDeleted", {"deleted": serializers.IntegerField()}),
+    )
+    def post(self, request: Request) -> Response:
+        """Remove those that are there; the others are passed over."""
+        ids = body_of(request).get("ids")
+        if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids):
+            raise Invalid("ids", "Must be a list of ids")
+        return Response({"deleted": roles.delete_many(scope_of(request), ids)})
+
+
+def _answer(role: Role, *, status: int = 200) -> Response:
+    return Response(RoleRow(role).data, status=status, headers={"ETag": f'"{role.version}"'})
+
+
+def _matched(request: Request) -> int | None:
+    """The version that an `If-Match` header names; None where there is none or any will do."""
+    told = request.headers.get("If-Match", "").strip()
+    if told in {"", "*"}:
+        return None
+    number = told.removeprefix("W/").strip('"')
+    return int(number) if number.isascii() and number.isdigit() and len(number) < 10 else 0
