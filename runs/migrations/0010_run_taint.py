@@ -2,7 +2,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("runs", "0008_approvals")]
+    dependencies = [("runs", "0009_budgets_limit_something")]
 
     operations = [
         migrations.AddField(
