@@ -1,5 +1,6 @@
 # make run      install what is missing and start everything
 # make test     install what is missing and run the tests
+# make faults   run the tests that break things for minutes: kill sweep, restarts, reconnects, a random soak
 # make lint     formatting, types, import directions, templates
 # make install  only install, into .venv
 # make lock     write the lock files anew from pyproject.toml
@@ -17,7 +18,7 @@ ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundl
 export UV_SYSTEM_CERTS ?= true
 endif
 
-.PHONY: run test lint install install-dev lock project messages clean
+.PHONY: run test faults lint install install-dev lock project messages clean
 
 run: $(RUNTIME) messages
 	@exec $(VENV)/bin/python manage.py up $(ARGS)
@@ -26,6 +27,10 @@ run: $(RUNTIME) messages
 test: $(DEVELOPMENT) messages
 	$(VENV)/bin/python -m pytest $(or $(ARGS),--ignore=tests/browser)
 	$(if $(ARGS),,$(VENV)/bin/python -m pytest tests/browser)
+
+# What each case promises, and where it is tested, is in docs/faults.md.
+faults: $(DEVELOPMENT) messages
+	OPENINTERN_REQUIRE_STRACE=1 $(VENV)/bin/python -m pytest -m faults -s tests/faults tests/runs $(ARGS)
 
 lint: $(DEVELOPMENT)
 	$(VENV)/bin/ruff check

@@ -18,18 +18,19 @@ from runs.queue.models import Cluster, Ticket, Turn
 from runs.tools import registry
 from tests.conftest import Cast, Person
 from tests.faults.history import History
+from tests.faults.installation import CANARY, HttpClient, Installation, installed
 from tests.faults.processes import WorkerCluster
 from tests.peers.effects import Outside, the_outside
 from tests.peers.llm import Peer, llm_peer
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def peer() -> Iterator[Peer]:
     with llm_peer() as peer:
         yield peer
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def outside() -> Iterator[Outside]:
     with the_outside() as outside:
         yield outside
@@ -50,10 +51,39 @@ def environ(cast: Cast, peer: Peer, outside: Outside) -> dict[str, str]:
         "EFFECTS_URL": outside.url,
         "LLM_PROVIDER": "openai",
         "LLM_BASE_URL": f"{peer.url}/v1",
-        "LLM_API_KEY": "sk-canary",
+        "LLM_API_KEY": CANARY,
         "OPENINTERN_WORKERS": "8",
     }
     return os.environ | told
+
+
+@pytest.fixture(scope="session")
+def installation(peer: Peer, outside: Outside) -> Iterator[Installation]:
+    """Processes of its own, database included, that serve and work. Tests leave it whole."""
+    told = {
+        "EFFECTS_URL": outside.url,
+        "LLM_PROVIDER": "openai",
+        "LLM_BASE_URL": f"{peer.url}/v1",
+        "AGENT_MAX_STEPS": "40",
+    }
+    with installed(**told) as made:
+        made.start_web()
+        made.start_workers(4)
+        yield made
+
+
+@pytest.fixture(scope="session")
+def programs(installation: Installation) -> list[HttpClient]:
+    """Programs of two organisations, one of a person each."""
+    clients = [installation.organisation(slug) for slug in ("acme", "rival")]
+    installation.wait_ready()
+    return clients
+
+
+@pytest.fixture
+def there(programs: list[HttpClient], peer: Peer, outside: Outside) -> History:
+    """What happens in that installation, to the first organisation, in this test."""
+    return History(programs[0], peer, outside, is_blind=True, secrets={CANARY})
 
 
 @pytest.fixture

@@ -1,16 +1,18 @@
 """The judge: holds what clients, the model's provider and the outside saw against what the runtime promises.
 
-It reads REST and the peers' logs, never the product's tables. The numbers are those of the invariants.
+It reads REST, the pages, streams and the peers' logs, never the product's tables. The numbers are those of the
+invariants in docs/faults.md. I10 and I11, which are about processes and time, are asserted where those are at hand.
 """
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 
-from tests.conftest import Person
 from tests.faults.processes import wait_until
 from tests.peers.effects import Outside
 from tests.peers.llm import Peer
@@ -19,22 +21,42 @@ FINAL = {"completed", "failed", "cancelled"}
 TERMINAL = {f"run.{status}" for status in FINAL}
 
 
+class Client(Protocol):
+    """A program of one person: Django's test client, or `installation.HttpClient`."""
+
+    def get(self, path: str, query: dict[str, Any] | None = None, /) -> Any: ...
+    def post(self, path: str, body: Any = None, /, *, content_type: str = ...) -> Any: ...
+
+
+class Somebody(Protocol):
+    def with_key(self) -> Client: ...
+
+
 @dataclass
 class History:
-    """What one test did, and what came of it."""
+    """What one test did, and what came of it.
 
-    person: Person
+    `crashes` are the deaths that the test caused, by run. Where it strikes blindly (`is_blind`), a run counts as struck
+    as often as its log says that it was taken up again.
+    """
+
+    person: Somebody
     peer: Peer
     outside: Outside
+    is_blind: bool = False
     accepted: list[str] = field(default_factory=list)
+    markers: dict[str, str] = field(default_factory=dict)
     crashes: Counter[str] = field(default_factory=Counter)
+    transcripts: dict[str, list[list[dict[str, Any]]]] = field(default_factory=lambda: defaultdict(list))
+    secrets: set[str] = field(default_factory=set)  # what no event may hold: keys, and what is another organisation's
 
     def start(
         self, text: str, *, session: str, marker: str = "", model: str = "gpt-5-mini", provider: str = "openai"
     ) -> str:
         """Start a run over REST; its task carries a marker (the session's key unless told) that the provider sees."""
+        marker = f"marker:{marker or session}"
         body = {
-            "input": f"{text} marker:{marker or session}",
+            "input": f"{text} {marker}",
             "session_key": f"s_{session}",
             "llm_config": {"provider": provider, "model": model},
         }
@@ -42,7 +64,12 @@ class History:
         assert answer.status_code == 201, answer.content
         run_id: str = answer.json()["run_id"]
         self.accepted.append(run_id)
+        self.markers[run_id] = marker
         return run_id
+
+    def watched(self, run_id: str, events: Iterable[dict[str, Any]]) -> None:
+        """Take what one client of the run's stream saw, over all its connections."""
+        self.transcripts[run_id].append(list(events))
 
     def read(self, run_id: str) -> dict[str, Any]:
         answer = self.person.with_key().get(f"/api/runs/{run_id}")
@@ -77,12 +104,38 @@ class History:
     def cancel(self, run_id: str) -> None:
         assert self.person.with_key().post(f"/api/runs/{run_id}/cancel").status_code == 200
 
+    def settle(self, run_id: str) -> None:
+        """Say the truth about every call in doubt, as a person does who has looked outside."""
+        effects = self.person.with_key().get(f"/api/runs/{run_id}/effects").json()["effects"]
+        for call in [effect["tool_call_id"] for effect in effects if effect["status"] == "in_doubt"]:
+            has_struck = any((effect["run"], effect["call"]) == (run_id, call) for effect in self.outside.effects)
+            body = {"outcome": "happened" if has_struck else "did_not_happen"}
+            answer = self.person.with_key().post(
+                f"/api/runs/{run_id}/effects/{call}/settle", body, content_type="application/json"
+            )
+            assert answer.status_code in {200, 404, 409}, answer.content  # somebody may have been first
+
+    def wait_end(self, run_id: str, *, within: float = 60) -> dict[str, Any]:
+        """Wait for the end, and settle on the way whatever comes to be in doubt."""
+
+        def ended() -> dict[str, Any] | None:
+            detail = self.read(run_id)
+            if detail["status"] == "waiting":
+                self.settle(run_id)
+            return detail if detail["status"] in FINAL else None
+
+        found: dict[str, Any] = wait_until(ended, within=within, what=f"the end of {run_id}")
+        return found
+
     def judge(self) -> None:
         """Hold all that was accepted against the invariants; every run must have ended by now."""
         events = {run_id: self.events(run_id) for run_id in self.accepted}
         for run_id, log in events.items():
             self._is_whole(run_id, log)
             self._nothing_is_bought_twice(run_id, log)
+            self._streams_told_the_same(run_id, log)
+            self._holds_no_secret(run_id, log)
+            self._results_are_true(run_id, log)
         self._effects_are_not_repeated()
         self._lanes_are_serial(events)
 
@@ -95,23 +148,50 @@ class History:
         assert [event["seq"] for event in log] == list(range(1, len(log) + 1)), "I3"
         attempts = [event["attempt"] for event in log]
         assert attempts == sorted(attempts), "I7: the fence went back"
+        assert sum(event["type"] == "run.started" for event in log) <= 1, "I2: begun twice"
         completed = [event["payload"]["stepNumber"] for event in log if event["type"] == "step.completed"]
         assert completed == list(range(1, len(completed) + 1)), "I4: each step is completed once, in order"
         results = Counter(event["payload"]["tool_call_id"] for event in log if event["type"] == "tool.result")
         assert not [call for call, count in results.items() if count > 1], "I4: a result was stored twice"
+        answers = Counter(event["payload"]["stepNumber"] for event in log if event["type"] == "llm.called")
+        assert not [step for step, count in answers.items() if count > 1], "I6: a step has two answers"
 
     def _nothing_is_bought_twice(self, run_id: str, log: list[dict[str, Any]]) -> None:
         """I6: at most one purchase more than answers for each crash."""
-        marker = next(event["payload"]["input"] for event in log if event["type"] == "run.started").rpartition(" ")[2]
-        bought = sum(marker in request.markers for request in self.peer.requests)
+        bought = sum(self.markers[run_id] in request.markers for request in self.peer.requests)
         recorded = sum(event["type"] == "llm.called" for event in log)
-        given_up = sum(event["type"] in {"run.cancelled", "step.retried"} for event in log)
-        assert bought <= recorded + self.crashes[run_id] + given_up, f"I6: {bought} bought, {recorded} recorded"
+        given_up = sum(event["type"] in {"run.cancelled", "run.failed", "step.retried"} for event in log)
+        crashes = self.crashes[run_id]
+        if self.is_blind:
+            crashes = max(crashes, sum(event["type"] == "run.resumed" for event in log))
+        assert bought <= recorded + crashes + given_up, f"I6: {bought} bought, {recorded} recorded, {crashes} crashes"
+
+    def _streams_told_the_same(self, run_id: str, log: list[dict[str, Any]]) -> None:
+        """I3: whoever followed, over however many connections, was told the log: no gap, no repetition, no change."""
+        for transcript in self.transcripts[run_id]:
+            assert [event["seq"] for event in transcript] == [event["seq"] for event in log], f"I3: {run_id}"
+            assert transcript == log, f"I3: {run_id} was told otherwise"
+
+    def _holds_no_secret(self, run_id: str, log: list[dict[str, Any]]) -> None:
+        """I8, I9."""
+        text = json.dumps([log, self.read(run_id)], ensure_ascii=False)
+        assert not [secret for secret in self.secrets if secret in text], f"I8, I9: {run_id}"
+
+    def _results_are_true(self, run_id: str, log: list[dict[str, Any]]) -> None:
+        """I5: a result without an error stands for one effect, and no effect is denied."""
+        struck = {effect["call"] for effect in self.outside.effects if effect["run"] == run_id}
+        results = [event["payload"] for event in log if event["type"] == "tool.result"]
+        results = [result for result in results if result["toolName"].startswith("strike_")]
+        for result in results:
+            call = result["tool_call_id"]
+            assert (call in struck) is not result["isError"], f"I5: {run_id} says otherwise of {call}: {result}"
 
     def _effects_are_not_repeated(self) -> None:
         """I5: counted outside."""
         unsure = Counter(effect["key"] for effect in self.outside.requests if effect["name"].startswith("unsure"))
         assert all(count == 1 for count in unsure.values()), f"I5: {unsure}"
+        struck = Counter(effect["key"] for effect in self.outside.effects)
+        assert all(count == 1 for count in struck.values()), f"I5: {struck}"
         keys = defaultdict(set)
         for request in self.outside.requests:
             keys[request["run"], request["call"]].add(request["key"])

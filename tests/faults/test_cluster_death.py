@@ -12,7 +12,7 @@ from openintern.ids import random_text
 from tests.faults.conftest import empty_queue
 from tests.faults.history import History
 from tests.faults.processes import WorkerCluster, wait_until
-from tests.faults.test_worker_death import strike
+from tests.faults.tasks import strike
 
 StartCluster = Callable[..., WorkerCluster]
 

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
-from typing import Any
 
 import psycopg
 import pytest
@@ -19,12 +18,7 @@ from openintern.database import own_connection_parameters
 from openintern.ids import random_text
 from tests.faults.history import History
 from tests.faults.processes import WorkerCluster, holder_of, wait_until
-
-Step = dict[str, Any]
-
-
-def strike(kind: str, name: str) -> Step:
-    return {"tool_calls": [{"name": f"strike_{kind}", "id": f"call_{name}", "arguments": {"name": name}}]}
+from tests.faults.tasks import strike
 
 
 def kill_holder(history: History, run_id: str) -> float:

@@ -4,7 +4,8 @@ It speaks the streaming formats of OpenAI (`/v1/chat/completions`, `/v1/response
 (`/v1beta/models/<model>:streamGenerateContent`) and Ollama (`/api/chat`). In a test: `with llm_peer() as peer`. For other processes:
 `python -m tests.peers.llm --port N` and `PeerControl("http://127.0.0.1:N")`.
 
-A script is a list of steps, one for each request; the last step of a script repeats. A step is a dict:
+A script is a list of steps, one for each request; the last step of a script repeats. With `by_results` a request gets
+the step that belongs to the number of tool results it shows: one that is made again gets the same answer. A step is a dict:
 
     text, pieces, tool_calls, usage, finish   the answer (see llm_formats)
     status, headers, body                     answer with this HTTP status instead
@@ -38,6 +39,7 @@ from tests.peers import llm_formats
 
 Step = dict[str, Any]
 MARKER = re.compile(r"marker:[\w-]+")
+RESULT = re.compile(r'"role": "tool"|"type": "function_call_output"')  # in OpenAI's formats
 
 
 @dataclass
@@ -60,12 +62,13 @@ class Script:
 
     marker: str
     steps: list[Step]
+    by_results: bool = False
     taken: int = 0
 
-    def take(self) -> Step:
-        step = self.steps[min(self.taken, len(self.steps) - 1)]
+    def take(self, request: str) -> Step:
+        number = len(RESULT.findall(request)) if self.by_results else self.taken
         self.taken += 1
-        return step
+        return self.steps[min(number, len(self.steps) - 1)]
 
 
 @dataclass
@@ -79,11 +82,11 @@ class Peer:
     released: set[str] = field(default_factory=set)
     changed: threading.Condition = field(default_factory=threading.Condition)
 
-    def script(self, *steps: Step, marker: str = "") -> None:
+    def script(self, *steps: Step, marker: str = "", by_results: bool = False) -> None:
         """Answer the next requests (with `marker`) by `steps`; replaces an earlier script of that marker."""
         with self.changed:
             self.scripts = [script for script in self.scripts if script.marker != marker]
-            self.scripts.append(Script(marker, list(steps)))
+            self.scripts.append(Script(marker, list(steps), by_results))
 
     def release(self, name: str) -> None:
         """Let go what is held, or will be held, under `name`."""
@@ -119,7 +122,7 @@ class Peer:
             self.requests.append(entry)
             fitting = [script for script in self.scripts if script.marker and script.marker in text]
             fitting += [script for script in self.scripts if not script.marker]
-            step = fitting[0].take() if fitting else {"text": "No script."}
+            step = fitting[0].take(text) if fitting else {"text": "No script."}
             self.changed.notify_all()
         return entry, step
 
@@ -326,7 +329,7 @@ class PeerControl:
     def __init__(self, url: str) -> None:
         self.url = url
 
-    def script(self, *steps: Step, marker: str = "") -> None:
+    def script(self, *steps: Step, marker: str = "", by_results: bool = False) -> None:
         """As `Peer.script`."""
         self._post("script", {"steps": list(steps), "marker": marker})
 
