@@ -10,10 +10,13 @@ from django.shortcuts import render
 from openintern.errors import OpenInternError
 from openintern.redaction import redact_text
 
+CHAT = "/v1/"  # below it clients read errors in OpenAI's form
+_CHAT_TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
+
 
 def wants_json(request: HttpRequest) -> bool:
     """Whether the request comes from a program: by its path, or because it says so."""
-    if request.path.startswith(("/api/", "/ws/")) or request.path in {"/api", "/health"}:
+    if request.path.startswith(("/api/", "/ws/", CHAT)) or request.path in {"/api", "/health"}:
         return True
     return request.headers.get("Accept", "").startswith("application/json")
 
@@ -26,11 +29,19 @@ def error_body(error: OpenInternError) -> dict[str, Any]:
     return {"error": body}
 
 
+def chat_error_body(error: OpenInternError) -> dict[str, Any]:
+    """Return the error as clients of OpenAI's API read it."""
+    kind = _CHAT_TYPES.get(error.status, "api_error" if error.status >= 500 else "invalid_request_error")
+    told = {"message": redact_text(error.message), "type": kind, "param": (error.details or {}).get("field")}
+    return {"error": {**told, "code": error.code.lower()}}
+
+
 def refusal(request: HttpRequest, error: OpenInternError) -> HttpResponse:
     """Answer with the error, in the form the sender reads."""
     response: HttpResponse
     if wants_json(request):
-        response = JsonResponse(error_body(error), status=error.status)
+        body = chat_error_body if request.path.startswith(CHAT) else error_body
+        response = JsonResponse(body(error), status=error.status)
     else:
         response = render(request, "error.html", {"error": error}, status=error.status)
     return _with_headers(response, error)

@@ -11,7 +11,7 @@ from django.db import transaction
 
 from memory.forgetting import forget_from
 from openintern.errors import Invalid, NotFound, OpenInternError
-from openintern.redaction import redact_text
+from openintern.redaction import redact, redact_text
 from openintern.tenancy import audit
 from openintern.tenancy.scope import Scope
 from openintern.text import is_storable, shorten
@@ -43,19 +43,26 @@ def create_run(  # noqa: PLR0913  all that a task can say
     llm_config: dict[str, Any] | None = None,
     multitask_strategy: str = Strategy.ENQUEUE,
     attachments: Sequence[str] = (),
+    history: Sequence[dict[str, str]] | None = None,
+    instructions: str = "",
+    follows: Run | None = None,
     idempotency_key: str | None = None,
     delegated: Lists | None = None,
 ) -> Run:
     """Accept a task: the run, its ticket, the audit row and the workers' wake-up commit together.
 
-    `attachments` are ids of uploads; `delegated` narrows what the run may do. A second call with the same
+    `attachments` are ids of uploads; `delegated` narrows what the run may do. `history` ({"role", "content"}, the oldest
+    first) takes the place of what the session's earlier runs said, all but the end of the one that it `follows`, where the
+    client left too early to hear it; `instructions` are added to the agent's prompt. A second call with the same
     `idempotency_key` returns the run of the first. Raises VALIDATION_ERROR for an empty task, a bad key, an upload that
     isn't one's own, or a model the operator doesn't allow; NOT_FOUND for a role that isn't there; CONFLICT and
     IDEMPOTENCY_MISMATCH as `runs.multitask` and `runs.idempotency` say.
     """
-    told = {"text": text, "session": session_key, "agent": agent_id, "llm": llm_config}
+    told: dict[str, Any] = {"text": text, "session": session_key, "agent": agent_id, "llm": llm_config}
     if role_id:
         told["role"] = role_id
+    if history is not None:
+        told |= {"history": list(history), "instructions": instructions}
     asked = idempotency.digest(told | {"attachments": list(attachments)})
     if idempotency_key and (earlier := idempotency.earlier_run(scope, idempotency_key, request_digest=asked)):
         return earlier
@@ -75,7 +82,9 @@ def create_run(  # noqa: PLR0913  all that a task can say
         project=scope.project,
         agent_id=agent_id,
         input=text,
-        config=config | {"attachments": attach(scope, attachments)},
+        config=config
+        | {"attachments": attach(scope, attachments)}
+        | _heard(history, instructions=instructions, follows=follows),
         idempotency_key=idempotency_key or None,
         request_digest=asked if idempotency_key else "",
     )
@@ -218,3 +227,11 @@ def _open_session(scope: Scope, key: str, *, title: str, at: datetime) -> Sessio
     if not created:
         Session.objects.filter(pk=session.pk).update(active_at=at, is_archived=False)
     return session
+
+
+def _heard(history: Sequence[dict[str, str]] | None, *, instructions: str, follows: Run | None) -> dict[str, Any]:
+    """What a client says was said before, and wants; nothing where the session knows."""
+    if history is None:
+        return {}
+    kept = redact(list(history))[0]
+    return {"history": kept, "instructions": redact_text(instructions), "follows": follows.pk if follows else None}

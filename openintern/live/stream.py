@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Hashable, Mapping
+from collections.abc import AsyncGenerator, Hashable, Mapping
 from typing import Any, Final
 from weakref import WeakSet
 
@@ -93,7 +93,7 @@ class Stream:
             return page, after, False
         return page, *self._hub.source.extent(self.channel)
 
-    async def body(self) -> AsyncIterator[bytes]:
+    async def body(self) -> AsyncGenerator[bytes]:
         """The bytes of the response."""
         await _release_connection()  # middleware may have taken one again, and would keep it as long as the stream
         feed = self._hub.join(self)

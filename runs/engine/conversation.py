@@ -60,9 +60,12 @@ def opening(run: Run, *, compaction: Compaction | None = None) -> list[Message]:
 
     This order never changes. After a compaction, a summary behind the task takes the place of the session so far.
     """
-    messages: list[Message] = [{"role": "system", "content": run.config["prompt"]}]
+    asked = run.config.get("instructions")
+    wishes = f"\n\nThe program that you are asked through says:\n{asked}" if asked else ""
+    messages: list[Message] = [{"role": "system", "content": run.config["prompt"] + wishes}]
     for text, output in earlier_runs(run) if compaction is None else []:
-        messages += [{"role": "user", "content": text}, {"role": "assistant", "content": output}]
+        turns = (("user", text), ("assistant", output))
+        messages += [{"role": role, "content": content} for role, content in turns if content]
     summary = [{"role": "user", "content": compaction.summary}] if compaction else []
     return [*messages, {"role": "user", "content": with_attachments(run)}, *summary]
 
@@ -70,8 +73,11 @@ def opening(run: Run, *, compaction: Compaction | None = None) -> list[Message]:
 def earlier_runs(run: Run) -> list[tuple[str, str]]:
     """The latest top-level runs of the session that said something and weren't rolled back, oldest first.
 
-    Those are the completed ones, and those that were interrupted in the middle of what they said.
+    Those are the completed ones, and those that were interrupted in the middle of what they said. A client that keeps
+    the talk itself (`history`) knows better: it may have changed it.
     """
+    if (history := run.config.get("history")) is not None:
+        return _as_pairs(history, later=_heard_of_later(run))
     latest = _earlier(run).values_list("input", "output")
     return [(text, output or "") for text, output in reversed(latest)]
 
@@ -79,6 +85,28 @@ def earlier_runs(run: Run) -> list[tuple[str, str]]:
 def earlier_run_ids(run: Run) -> list[str]:
     """The ids of those runs."""
     return list(_earlier(run).values_list("pk", flat=True))
+
+
+def _as_pairs(history: list[Message], *, later: str) -> list[tuple[str, str]]:
+    """Return a client's history as questions with their answers; "" where one of the two is missing."""
+    pairs: list[tuple[str, str]] = []
+    for message in history:
+        if message["role"] == "user":
+            pairs.append((message["content"], ""))
+        elif pairs and not pairs[-1][1]:
+            pairs[-1] = (pairs[-1][0], message["content"])
+        else:
+            pairs.append(("", message["content"]))
+    if pairs and later and later.strip() not in pairs[-1][1]:
+        pairs[-1] = (pairs[-1][0], "\n\n".join(part for part in (pairs[-1][1], later) if part))
+    return pairs
+
+
+def _heard_of_later(run: Run) -> str:
+    """What the run before this one came to, after its client had been told that it waits for a person."""
+    follows = run.config.get("follows")
+    output = Run.objects.filter(pk=follows).values_list("output", flat=True).first() if follows else None
+    return output or ""
 
 
 def _earlier(run: Run) -> QuerySet[Run]:

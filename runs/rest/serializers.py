@@ -131,7 +131,7 @@ class RunDetail(RunMeta):
 
     def get_config(self, run: Run) -> dict[str, Any]:
         """What the run began with, the prompt aside."""
-        return {name: value for name, value in run.config.items() if name != "prompt"}
+        return {name: value for name, value in run.config.items() if name not in {"prompt", "history"}}
 
     def get_differs_in(self, run: Run) -> list[str]:
         """In what the current version of the role, its prompt, tools and policy differs from what the run has."""
