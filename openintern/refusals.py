@@ -16,7 +16,7 @@ _CHAT_TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_f
 
 def wants_json(request: HttpRequest) -> bool:
     """Whether the request comes from a program: by its path, or because it says so."""
-    if request.path.startswith(("/api/", "/ws/", CHAT)) or request.path in {"/api", "/health"}:
+    if request.path.startswith(("/api/", "/ws/", CHAT)) or request.path in {"/api", "/health", "/mcp"}:
         return True
     return request.headers.get("Accept", "").startswith("application/json")
 

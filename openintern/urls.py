@@ -25,6 +25,7 @@ urlpatterns = [
     path("api/", include("memory.urls")),
     path("api/", include("runs.urls")),
     path("api/", include("teams.urls")),
+    path("mcp", include("runs.mcp.serving.urls")),
     path("v1/", include("runs.chat_completions.urls")),
 ]
 

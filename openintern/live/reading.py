@@ -36,6 +36,11 @@ async def act(do: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     return await asyncio.get_running_loop().run_in_executor(_writers, partial(_look, partial(do, *args, **kwargs)))
 
 
+def letting_go(do: Callable[[], T]) -> Callable[[], T]:
+    """Return `do` for a thread of one's own: its connection goes back when it ends."""
+    return partial(_look, do)
+
+
 def _look(look: Callable[[], T]) -> T:
     try:
         return look()

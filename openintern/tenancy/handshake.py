@@ -37,6 +37,11 @@ class _Origins(CsrfViewMiddleware):
 _origins = _Origins(lambda request: HttpResponse())
 
 
+def is_own_origin(request: ScopedRequest) -> bool:
+    """Whether the request says that it comes from one of our own pages."""
+    return _origins.trusts(request)
+
+
 def request_of(scope: Mapping[str, Any]) -> ScopedRequest:
     """Return the handshake as the GET request that it is. Raises VALIDATION_ERROR for a host that isn't ours."""
     as_http = {**scope, "type": "http", "method": "GET", "scheme": _SCHEMES.get(scope.get("scheme", ""), "http")}
@@ -59,7 +64,7 @@ def admit(scope: Mapping[str, Any], declared: Access | None) -> Credential:
     settle(request)
     if not request.user.is_authenticated:
         raise OpenInternError("UNAUTHENTICATED", "Sign in, or send an API key as 'Authorization: Bearer oi_…'")
-    if request.api_key is None and not _origins.trusts(request):
+    if request.api_key is None and not is_own_origin(request):
         raise OpenInternError("FORBIDDEN", "This socket wasn't opened from one of our pages")
     require_access(request, declared)
     credential = credential_of(request, at=timezone.now())

@@ -10,7 +10,9 @@ from django.conf import settings
 from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
 from django.utils.crypto import constant_time_compare
 
+from openintern.errors import OpenInternError
 from openintern.tenancy.identity import ScopedRequest
+from openintern.tenancy.keys import find_api_key
 from openintern.tenancy.models import ApiKey, Membership, User
 from openintern.tenancy.policy import allows, key_allows
 from openintern.tenancy.roles import Role
@@ -42,6 +44,17 @@ def credential_of(request: ScopedRequest, *, at: datetime) -> Credential | None:
     if request.api_key is not None:
         return Credential(request.asker, at, api_key_id=request.api_key.pk, key_scopes=tuple(request.api_key.scopes))
     return Credential(request.asker, at, session_key=request.session.session_key or "")
+
+
+def credential_by_key(text: str, *, at: datetime) -> Credential:
+    """Return what a key, known outside of a request, rests on. Raises UNAUTHENTICATED."""
+    key = find_api_key(text, at=at)
+    members = Membership.objects.select_related("organization", "user")
+    membership = members.filter(user=key.user, organization=key.organization).first() if key else None
+    if key is None or membership is None or not membership.user.is_active or not membership.organization.is_active:
+        raise OpenInternError("UNAUTHENTICATED", "This key isn't valid")
+    scope = Scope(org=membership.organization, user=membership.user, role=Role(membership.role), via=key.prefix)
+    return Credential(scope, at, api_key_id=key.pk, key_scopes=tuple(key.scopes))
 
 
 def renew(credential: Credential, *, at: datetime) -> Scope | None:

@@ -108,7 +108,7 @@ def test_a_method_that_is_not_declared_is_not_answered(endpoint: Endpoint, alice
 def test_nobody_gets_in_without_saying_who_they_are(endpoint: Endpoint, db: None) -> None:
     for method in METHODS:
         answer = Client().generic(method, endpoint.path(NOTHING))
-        if endpoint.pattern.startswith(("api/", "v1/")):
+        if endpoint.pattern.startswith(("api/", "v1/", "mcp")):
             assert answer.status_code == 401
             assert answer.json()["error"]["code"] == "UNAUTHENTICATED"
         else:
