@@ -80,3 +80,8 @@ def brief_of(role_id: str) -> Brief:
 def role_choices() -> list[tuple[str, str]]:
     """Return the roles that a run can be given, as (id, name)."""
     return _source.choices()
+
+
+def role_named(text: str) -> str:
+    """Return the id of the role that is called so; what is no role's name is taken for an id."""
+    return {name: role_id for role_id, name in role_choices()}.get(text, text)

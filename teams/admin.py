@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from django import forms
 from django.contrib import messages
 from django.contrib.admin import display
 from django.contrib.admin.widgets import FilteredSelectMultiple
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import path
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
@@ -19,16 +23,17 @@ from openintern.sites import organization_admin
 from openintern.tenancy.identity import may
 from runs.briefs import brief_of
 from runs.pinning import given_by
+from runs.rehearsal import MOST_DAYS, Change, rehearse
 from runs.tools.policy import Lists
 from runs.tools.registry import tools
 from teams import roles
 from teams.models import Role
 
 
-def _picker(name: str) -> forms.MultipleChoiceField:
+def _picker(name: str, *, label: Any = None) -> forms.MultipleChoiceField:
     return forms.MultipleChoiceField(
-        label=Role._meta.get_field(name).verbose_name,  # type: ignore[union-attr]  # noqa: SLF001  Django's public name for it
-        help_text=Role._meta.get_field(name).help_text,  # type: ignore[union-attr]  # noqa: SLF001
+        label=label or Role._meta.get_field(name).verbose_name,  # type: ignore[union-attr]  # noqa: SLF001  Django's public name for it
+        help_text="" if label else Role._meta.get_field(name).help_text,  # type: ignore[union-attr]  # noqa: SLF001
         required=False,
         widget=FilteredSelectMultiple(verbose_name=_("tools"), is_stacked=False),
     )
@@ -67,6 +72,30 @@ class RoleForm(forms.ModelForm[Role]):
         return told
 
 
+class RehearsalForm(forms.Form):
+    days = forms.IntegerField(label=_("days"), min_value=1, max_value=MOST_DAYS, initial=7)
+    allowed = _picker("allowed_tools")
+    denied = _picker("denied_tools")
+    high_risk = _picker("denied_tools", label=_("taken for high risk"))
+
+    def __init__(self, role: Role, told: Any) -> None:
+        start = {"allowed": role.allowed_tools, "denied": role.denied_tools}
+        super().__init__(told or None, initial=start)
+        for name in ("allowed", "denied", "high_risk"):
+            picker: Any = self.fields[name]
+            picker.choices = tool_choices([*role.allowed_tools, *role.denied_tools])
+
+    def change(self, role: Role) -> Change:
+        """Return what is to be rehearsed."""
+        told = self.cleaned_data
+        return Change(
+            role_id=role.pk,
+            allowed=tuple(told["allowed"]),
+            denied=tuple(told["denied"]),
+            risks=dict.fromkeys(told["high_risk"], "high"),
+        )
+
+
 class RolePages(OrganizationPages[Role]):
     """What agents are told and may do. Runs that have begun keep what they began with."""
 
@@ -102,6 +131,28 @@ class RolePages(OrganizationPages[Role]):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return may(request, "role", "delete")  # type: ignore[arg-type]
+
+    def get_urls(self) -> list[Any]:
+        pages = self.admin_site.admin_view(self.rehearsal)
+        return [path("<path:object_id>/rehearse/", pages, name="teams_role_rehearse"), *super().get_urls()]
+
+    def rehearsal(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Show what would have gone another way in the last days with other lists."""
+        role = roles.find(object_id)
+        form = RehearsalForm(role, request.GET)
+        found = None
+        if form.is_valid():
+            since = timezone.now() - timedelta(days=form.cleaned_data["days"])
+            found = rehearse(form.change(role), since=since)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Rehearse a change of %(role)s") % {"role": role},
+            "role": role,
+            "form": form,
+            "found": found,
+            "shown": found.differences[:200] if found else [],
+        }
+        return render(request, "admin/teams/role/rehearse.html", context)
 
     @display(description=_("allowed"))
     def allowed(self, role: Role) -> str:

@@ -11,7 +11,7 @@ from django.utils import timezone
 from openintern.errors import OpenInternError
 from openintern.tenancy.scope import Scope, org_scope
 from runs import checks, lifecycle
-from runs.briefs import role_choices
+from runs.briefs import role_named
 from runs.management.commands._asking import Screen, add_scope_arguments, follow, scope_from
 from runs.models import DEFAULT_SESSION_KEY, Run
 from runs.queue import worker
@@ -42,7 +42,7 @@ class Command(BaseCommand):
                     scope,
                     text=text,
                     session_key=_session_key(session),
-                    role_id=_role(options["role"]),
+                    role_id=role_named(options["role"]),
                     llm_config=_choice(options),
                     at=timezone.now(),
                 )
@@ -96,11 +96,6 @@ def _work_beside(command: BaseCommand) -> None:
 
 def _session_key(session: str) -> str:
     return session if session.startswith("s_") else f"s_{session}"
-
-
-def _role(named: str) -> str:
-    """Return the id of the role that is called so; what is no role's name is taken for an id."""
-    return {name: role_id for role_id, name in role_choices()}.get(named, named)
 
 
 def _choice(options: dict[str, Any]) -> dict[str, Any] | None:
