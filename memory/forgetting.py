@@ -6,7 +6,7 @@ What came from a memory goes with it. One forgetting is one transaction, and is 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from memory import index
 from memory.models import Memory, Passage, Shelf
-from openintern.errors import NotFound
+from openintern.errors import NotFound, OpenInternError
 from openintern.tenancy import audit
 from openintern.tenancy.models import Organization, User
 from openintern.tenancy.scope import org_scope
@@ -66,7 +66,8 @@ def forget_from(
 def restore(forgetting: uuid.UUID, *, at: datetime, shelves: QuerySet[Shelf] | None = None) -> int:
     """Bring back what one forgetting took; return how many memories that was.
 
-    Raises NotFound where there is nothing to bring back: it was restored before, or is too long ago.
+    Raises NotFound where there is nothing to bring back: it was restored before, or is too long ago; CONFLICT where its
+    source has written anew meanwhile.
     """
     chosen = Memory.objects.filter(forgotten_with=forgetting, forgotten_at__gt=at - RESTORABLE)
     if shelves is not None:
@@ -75,11 +76,23 @@ def restore(forgetting: uuid.UUID, *, at: datetime, shelves: QuerySet[Shelf] | N
     memories = list(chosen.select_related("shelf"))
     if not memories:
         raise NotFound("Forgotten memory")
+    _require_free_keys(memories)
     Memory.objects.filter(pk__in=[memory.pk for memory in memories]).update(forgotten_at=None, forgotten_with=None)
     for memory in memories:
         if memory.superseded_at is None:
             index.put(memory.shelf, list(memory.passages.order_by("ordinal")))
     return len(memories)
+
+
+def _require_free_keys(memories: Sequence[Memory]) -> None:
+    """One owner has one memory under a source's key."""
+    keyed = {(memory.owner, memory.source_key) for memory in memories if memory.source_key and not memory.superseded_at}
+    everything: Any = Memory.objects
+    current = (
+        everything.current().filter(source_key__in=[key for _, key in keyed]).select_related("shelf").defer("text")
+    )
+    if any((memory.owner, memory.source_key) in keyed for memory in current):
+        raise OpenInternError("CONFLICT", "Its source has written anew since it was forgotten")
 
 
 @transaction.atomic

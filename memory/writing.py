@@ -131,6 +131,46 @@ def supersede(memory: Memory, *, text: str, origin: Origin, pieces: Sequence[Pie
     return new
 
 
+@transaction.atomic
+def merge(memories: Sequence[Memory], *, text: str, origin: Origin) -> Memory:
+    """Put one memory in the place of several of one shelf; it is derived from them, and as important as any was.
+
+    They stay to be read, and are found no more. Raises CONFLICT where one of them was forgotten or superseded.
+    """
+    lock_shelves(memories[0].owner)
+    olds = [_still_current(memory) for memory in memories]
+    importance = max(old.importance for old in olds)
+    new = _drafted(text, origin=origin, metadata=olds[0].metadata, importance=importance, source_key="")
+    new.shelf, new.supersedes = olds[0].shelf, olds[0]
+    new.contains_secrets |= any(old.contains_secrets for old in olds)
+    index.take(new.shelf, [old.pk for old in olds])
+    Memory.objects.filter(pk__in=[old.pk for old in olds]).update(superseded_at=Now())
+    new.save(force_insert=True)
+    new.derived_from.set(olds)
+    passages.store(new, pieces=None)
+    return new
+
+
+@transaction.atomic
+def unmerge(merged: Memory, memories: Sequence[Memory]) -> None:
+    """Undo a merge to the letter: what it had put aside is found again, and what it made is as if it had never been.
+
+    Raises CONFLICT where something has happened since that this would undo too.
+    """
+    lock_shelves(merged.owner)
+    new = _still_current(merged)
+    olds = list(Memory.objects.filter(pk__in=[memory.pk for memory in memories]).select_related("shelf"))
+    gone = len(olds) < len(memories) or any(old.forgotten_at or not old.superseded_at for old in olds)
+    if gone or new.updated_at != new.created_at or new.derivations.exists():
+        raise OpenInternError("CONFLICT", "Since the merge, one of its memories was changed or forgotten")
+    index.take(new.shelf, [new.pk])
+    new.passages.all().delete()
+    new.delete()
+    Memory.objects.filter(pk__in=[old.pk for old in olds]).update(superseded_at=None)
+    for old in olds:
+        index.put(old.shelf, list(old.passages.order_by("ordinal")))
+
+
 def lock_shelves(owner: Owner) -> dict[str, Shelf]:
     """Return the owner's shelves by tier, made if need be, locked until the transaction ends."""
     shelves: Any = Shelf.objects

@@ -9,4 +9,4 @@ class RunsConfig(AppConfig):
     def ready(self) -> None:
         """Let every app add its tools and health checks, as Django's admin lets them add theirs."""
         autodiscover_modules("tools")
-        from runs import checks  # noqa: F401, PLC0415  registers health checks
+        from runs import checks, merge_writer  # noqa: F401, PLC0415  register health checks, and who writes merges

@@ -103,6 +103,12 @@ class _Packing:
         self.page = self._next_page
 
 
+def sentences(text: str) -> list[str]:
+    """Return the sentences of a text, without the blanks around them."""
+    cut = (text[start:end].strip() for start, end in _cut(text, 0, len(text), _SENTENCE))
+    return [sentence for sentence in cut if sentence]
+
+
 def _parts(text: str, block: Block, limit: int) -> Iterator[tuple[int, int]]:
     """Yield a block whole if it fits, else its lines (code, tables) or its sentences, the longest of these in turn cut."""
     if tokens(text[block.start : block.end]) <= limit:

@@ -8,11 +8,29 @@
 | Words, Term    | index (put, take)                | with the passages they are of: what words find is right at every moment |
 | Embedding      | index (put, take), without vector; the embedder fills it | with the passage; the vector in its own |
 | EmbeddingModel | the first write, reembed, the embedder's switch | its own |
+| ChangeSet, Change | consolidation: a pass, a decision | with what the decision does to memories |
+| ConsolidationPolicy | an admin                   | its own |
 """
 
+from memory.models.change import TRANSITIONS, Change, ChangeSet, ConsolidationPolicy, State
 from memory.models.embedding import Embedding, EmbeddingModel
 from memory.models.memory import Memory, Trust
 from memory.models.passage import Passage, Term, Words
 from memory.models.shelf import Shelf, Tier
 
-__all__ = ["Embedding", "EmbeddingModel", "Memory", "Passage", "Shelf", "Term", "Tier", "Trust", "Words"]
+__all__ = [
+    "TRANSITIONS",
+    "Change",
+    "ChangeSet",
+    "ConsolidationPolicy",
+    "Embedding",
+    "EmbeddingModel",
+    "Memory",
+    "Passage",
+    "Shelf",
+    "State",
+    "Term",
+    "Tier",
+    "Trust",
+    "Words",
+]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -39,6 +40,13 @@ class MemoryQuerySet(models.QuerySet["Memory"]):
         """Those that are neither forgotten nor superseded: what a search can find."""
         return self.filter(forgotten_at__isnull=True, superseded_at__isnull=True)
 
+    def note_recalled(self, *, at: datetime) -> None:
+        """Note that an agent was reminded of these. Once a day is enough, and nobody is waited for."""
+        due = self.exclude(recalled_at__gt=at - timedelta(days=1)).order_by("pk")
+        ids = list(due.select_for_update(skip_locked=True, no_key=True).values_list("pk", flat=True))
+        if ids:
+            self.model.objects.filter(pk__in=ids).update(recalled_at=at)
+
 
 class Memory(models.Model):
     """One thing remembered. Its passages are what is searched; forgotten and superseded ones have left the index."""
@@ -72,6 +80,9 @@ class Memory(models.Model):
     )
     created_at = models.DateTimeField(_("created"), db_default=Now(), editable=False)
     updated_at = models.DateTimeField(_("updated"), db_default=Now(), editable=False)
+    recalled_at = models.DateTimeField(
+        _("last recalled"), null=True, editable=False, help_text="when an agent was last reminded of it, to the day"
+    )
     superseded_at = models.DateTimeField(_("superseded"), null=True, editable=False)
     forgotten_at = models.DateTimeField(_("forgotten"), null=True, editable=False)
     forgotten_with = models.UUIDField(null=True, editable=False, help_text="one forgetting, restored as one")

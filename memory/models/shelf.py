@@ -35,14 +35,15 @@ class ShelfQuerySet(models.QuerySet["Shelf"]):
         asked = Q(board=board) if board else Q(pk__in=[])
         if agent:
             asked |= Q(agent=agent)
-        return self.filter(Q(user=scope.user) | _projects_of(scope) | asked)
+        return self.filter(Q(user=scope.user) | projects_of(scope) | asked)
 
     def of(self, owner: Owner) -> ShelfQuerySet:
         """The shelves of one owner, in the order in which they are locked."""
         return self.filter(**owner.columns()).order_by("pk")
 
 
-def _projects_of(scope: Scope) -> Q:
+def projects_of(scope: Scope) -> Q:
+    """The projects whose memories are in sight, as a condition on `project`."""
     if scope.project is not None:
         return Q(project=scope.project)
     if scope.sees_everything:

@@ -25,6 +25,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from memory.models import Memory
 from openintern.tenancy.models import Membership, Organization
 from openintern.tenancy.roles import Role
 from openintern.tenancy.scope import Scope
@@ -250,6 +251,8 @@ def _reminded(work: Work) -> list[Draft]:
     if work.recalled is None or work.recalled.ids == work.reminded_of:
         return []
     work.reminded_of = work.recalled.ids
+    memories: Any = Memory.objects
+    memories.filter(pk__in=work.recalled.ids).note_recalled(at=timezone.now())
     return [work.recalled.draft()]
 
 
