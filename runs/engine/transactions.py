@@ -113,8 +113,9 @@ def record_answer(
 ) -> None:
     """Transaction 1: the answer is stored, and every effect claimed, before anything acts on it."""
     run = work.run
+    reminded = _reminded(work)
     drafts = [
-        *_reminded(work),
+        *reminded,
         _llm_called(work, answer),
         *warnings,
         plan.batch_started(run, answer.tool_calls, planned),
@@ -122,6 +123,7 @@ def record_answer(
     ]
     with transaction.atomic():
         work.record(*drafts, **plan.usage_changes(run, answer))
+        _note_reminded(reminded)
         effects.claim(run, batch.rounds(planned), begin=not any(one.asks for one in planned))
         approval.ask(run, planned)
         budgets.settle(run, answer.usage, held=work.held, at=timezone.now())
@@ -163,7 +165,8 @@ def finish(work: Work, answer: Answer) -> bool:
     Where the run may ask no more, its answer stands, with a warning that the message has none.
     """
     run = work.run
-    called = [*_reminded(work), _llm_called(work, answer)]
+    reminded = _reminded(work)
+    called = [*reminded, _llm_called(work, answer)]
     with transaction.atomic():
         has_news = work.has_news()
         if has_news and limits.allow_another_step(run, answer.usage):
@@ -176,6 +179,7 @@ def finish(work: Work, answer: Answer) -> bool:
             changes = {"status": Run.Status.COMPLETED, "output": answer.text, "ended_at": timezone.now()}
         events = work.record(*drafts, active_ms=work.active_ms(), **plan.usage_changes(run, answer), **changes)
         work.checkpoint(events)
+        _note_reminded(reminded)
         budgets.settle(run, answer.usage, held=work.held, at=timezone.now())
         work.live.clear()
         if run.is_final:
@@ -251,9 +255,14 @@ def _reminded(work: Work) -> list[Draft]:
     if work.recalled is None or work.recalled.ids == work.reminded_of:
         return []
     work.reminded_of = work.recalled.ids
-    memories: Any = Memory.objects
-    memories.filter(pk__in=work.recalled.ids).note_recalled(at=timezone.now())
     return [work.recalled.draft()]
+
+
+def _note_reminded(reminded: list[Draft]) -> None:
+    """Let the memories know that they were needed, in the transaction that logs it."""
+    memories: Any = Memory.objects
+    for draft in reminded:
+        memories.filter(pk__in=[hit["id"] for hit in draft.payload["hits"]]).note_recalled(at=timezone.now())
 
 
 def _llm_called(work: Work, answer: Answer) -> Draft:

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.utils import timezone
 from playwright.sync_api import Page, expect
 
-from memory.models import Memory, Shelf
+from memory.consolidation import passes
+from memory.models import ChangeSet, Memory, Passage, Shelf
 from memory.owners import Owner
-from memory.passages import Passage
 from memory.writing import Origin, remember
 from openintern.tenancy.scope import org_scope
 from tests.browser.conftest import Visit
@@ -38,6 +39,7 @@ def remembered(committed: Cast) -> Iterator[None]:
             )
     yield
     with org_scope(committed.alice.org):
+        ChangeSet.objects.all().delete()
         Passage.objects.all().delete()
         Memory.objects.all().delete()
         Shelf.objects.all().delete()
@@ -113,6 +115,31 @@ def test_a_memory_is_written_corrected_forgotten_and_brought_back(
     expect(page.get_by_text("It is remembered again.")).to_be_visible()
     page.goto("/memory?q=office")
     expect(page.locator("mark").first).to_have_text("office")
+
+
+def test_duplicates_are_merged_and_the_merge_is_rolled_back(visit: Visit, committed: Cast, remembered: None) -> None:
+    alice = committed.alice
+    mine, said = Owner.of_user(alice.user), Origin(author=alice.user)
+    with org_scope(alice.org):
+        text = "The ledger gets backed up every night at 03:00 and kept for seven years."
+        remember(owner=mine, tier="core", text=text, origin=said)
+        passes.propose(mine, org=alice.org, at=timezone.now())
+    page = visit.sign_in(alice)
+    page.goto("/memory")
+    expect(page.locator(".page-head .badge")).to_have_text("1")
+
+    page.get_by_role("link", name="Tidying up").click()
+    expect(page.get_by_text("Merge 2 memories into one")).to_be_visible()
+    look(page, "memory-changes")
+    page.get_by_role("button", name="Accept those ticked").click()
+    expect(page.get_by_text("Nothing to tidy up")).to_be_visible()
+    page.get_by_role("link", name="Decided").click()
+    look(page, "memory-decided")
+    page.get_by_role("button", name="Roll back").click()
+
+    expect(page.get_by_text("Rolled back: everything is as it was.")).to_be_visible()
+    page.goto("/memory?q=ledger")
+    expect(page.locator(".memory-row")).to_have_count(2)
 
 
 @pytest.mark.parametrize("look_of_it", ["narrow", "dark"])

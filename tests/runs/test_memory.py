@@ -66,6 +66,19 @@ def test_a_run_is_reminded_of_what_helps_and_the_log_says_so(
     assert_whole(alice, run)
 
 
+def test_what_an_agent_was_reminded_of_counts_as_needed(alice: Person, start_run: Start, work: Work) -> None:
+    with org_scope(alice.org):
+        memory = remember(
+            owner=Owner.of_user(alice.user), tier="core", text="Alice drinks coffee without milk", origin=Origin()
+        )
+
+    start_run(alice, "How does Alice drink coffee?", steps=[{"text": "Without milk."}])
+    work()
+
+    with org_scope(alice.org):
+        assert Memory.objects.get(pk=memory.pk).recalled_at is not None
+
+
 def test_the_reminder_is_no_part_of_the_conversation_and_is_logged_once(
     alice: Person, start_run: Start, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:

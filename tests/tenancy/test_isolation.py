@@ -21,7 +21,18 @@ from django.http import HttpResponseBase
 from django.test import Client
 from django.utils import timezone
 
-from memory.models import Embedding, EmbeddingModel, Memory, Passage, Shelf, Term, Words
+from memory.models import (
+    Change,
+    ChangeSet,
+    ConsolidationPolicy,
+    Embedding,
+    EmbeddingModel,
+    Memory,
+    Passage,
+    Shelf,
+    Term,
+    Words,
+)
 from memory.owners import Owner
 from memory.writing import Origin, remember
 from openintern.tenancy import keys, people
@@ -55,6 +66,7 @@ NEVER = {
     "budget_id": "98765",
     "role_id": "role_never",
     "memory_id": "00000000-0000-4000-8000-000000000000",
+    "change_set_id": "00000000-0000-4000-8000-000000000000",
 }
 _VARIES = re.compile(rb'(?i)(csrf[a-z]*"(?: value=|: )")[^"]+')
 
@@ -76,6 +88,7 @@ class Property:
             "budget_id": self.rows[Budget].pk,
             "role_id": self.rows[Role].pk,
             "memory_id": self.rows[Memory].pk,
+            "change_set_id": self.rows[ChangeSet].pk,
             "session_key": f"s_{CANARY}",
             "tool_call_id": CANARY,
             "object_id": row.pk if row else self.run.pk,
@@ -109,7 +122,19 @@ def _rows_of_a_memory(cast: Cast) -> dict[type[Model], Any]:
         owner=Owner.of_user(cast.alice.user), tier="core", text=f"{CANARY} is remembered", origin=Origin()
     )
     passage = Passage.objects.get(memory=memory)
+    change_set = ChangeSet.objects.create(user=cast.alice.user)
     return {
+        ChangeSet: change_set,
+        Change: Change.objects.create(
+            change_set=change_set,
+            ordinal=0,
+            kind="merge",
+            digest=memory.likeness,
+            members=[memory.pk],
+            before={str(memory.pk): memory.updated_at.isoformat()},
+            text=f"{CANARY} merged",
+        ),
+        ConsolidationPolicy: ConsolidationPolicy.objects.create(),
         Shelf: memory.shelf,
         Memory: memory,
         Passage: passage,
