@@ -21,6 +21,7 @@ from runs.events import Draft, EventType
 from runs.files.attachments import attach
 from runs.models import DEFAULT_AGENT, DEFAULT_SESSION_KEY, SESSION_KEY_PATTERN, Approval, Run, Session
 from runs.multitask import Strategy, make_room
+from runs.pace import require_patience
 from runs.pinning import current, differences, pin
 from runs.queue import tickets
 from runs.tools import policy
@@ -55,7 +56,7 @@ def create_run(  # noqa: PLR0913  all that a task can say
     first) takes the place of what the session's earlier runs said, all but the end of the one that it `follows`, where the
     client left too early to hear it; `instructions` are added to the agent's prompt. A second call with the same
     `idempotency_key` returns the run of the first. Raises VALIDATION_ERROR for an empty task, a bad key, an upload that
-    isn't one's own, or a model the operator doesn't allow; NOT_FOUND for a role that isn't there; CONFLICT and
+    isn't one's own, or a model the operator doesn't allow; THROTTLED for too many in a minute; NOT_FOUND for a role that isn't there; CONFLICT and
     IDEMPOTENCY_MISMATCH as `runs.multitask` and `runs.idempotency` say.
     """
     told: dict[str, Any] = {"text": text, "session": session_key, "agent": agent_id, "llm": llm_config}
@@ -66,6 +67,7 @@ def create_run(  # noqa: PLR0913  all that a task can say
     asked = idempotency.digest(told | {"attachments": list(attachments)})
     if idempotency_key and (earlier := idempotency.earlier_run(scope, idempotency_key, request_digest=asked)):
         return earlier
+    require_patience(scope)
     _check_text("input", text)
     text = redact_text(text)
     if not re.fullmatch(SESSION_KEY_PATTERN, session_key):

@@ -169,7 +169,15 @@ class OrganizationForStaff(ModelAdmin[Organization]):
     """Organisations are made with their schema, and suspended, not deleted."""
 
     list_display = ["slug", "name", "is_active", "max_concurrent_runs", "is_current", "created_at"]
-    fields = ["slug", "name", "is_active", "max_concurrent_runs", "retention_days", "four_eyes"]
+    fields = [
+        "slug",
+        "name",
+        "is_active",
+        "max_concurrent_runs",
+        "max_runs_per_minute",
+        "retention_days",
+        "four_eyes",
+    ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         return ["slug"] if obj else []

@@ -9,6 +9,7 @@ import json
 import logging
 from collections.abc import Callable
 from contextlib import ExitStack
+from datetime import timedelta
 from typing import Any, NoReturn, cast
 
 from django.conf import settings
@@ -25,8 +26,8 @@ from openintern.errors import Invalid, NotFound, OpenInternError
 from openintern.refusals import refusal, wants_json
 from openintern.tenancy import audit
 from openintern.tenancy.access import Access, access_of
-from openintern.tenancy.keys import find_api_key
-from openintern.tenancy.models import ApiKey, Membership, Organization, User
+from openintern.tenancy.keys import find_api_key, recognise
+from openintern.tenancy.models import ApiKey, AuditEntry, Membership, Organization, User
 from openintern.tenancy.policy import allows, key_allows
 from openintern.tenancy.roles import Role
 from openintern.tenancy.scope import Scope, org_scope
@@ -40,6 +41,7 @@ CLAIMS = (
     "project_id",
 )  # what a request may say about itself: as header, in the body, as parameter
 FILES = "/api/uploads"  # what is sent here is a file: it says nothing about the request, be it JSON
+DEAD_KEY = "api_key.use"  # what the audit calls the use of one that has ended
 CURRENT_ORG = "organization"  # the session's key for the organisation somebody chose last
 
 
@@ -182,16 +184,36 @@ def settle(request: ScopedRequest) -> None:
 def _membership_by_key(request: ScopedRequest, header: str) -> Membership | None:
     kind, _, text = header.partition(" ")
     key = find_api_key(text.strip(), at=timezone.now()) if kind.lower() == "bearer" else None
-    if key is None or not key.user.is_active or not key.organization.is_active:
-        raise OpenInternError("UNAUTHENTICATED", "This key isn't valid")
-    membership = _membership(key.user, key.organization)
-    if membership is None:
+    is_alive = key is not None and key.user.is_active and key.organization.is_active
+    membership = _membership(key.user, key.organization) if key and is_alive else None
+    if key is None or membership is None:
+        _note_dead_key(request, text.strip())
         raise OpenInternError("UNAUTHENTICATED", "This key isn't valid")
     request.api_key, request.user = key, key.user
     claimed = _claim(request, "org_id")
     if claimed and claimed != key.organization.slug:
         _deny_claim(request, "Organisation", claimed, org=key.organization)
     return membership
+
+
+def _note_dead_key(request: ScopedRequest, text: str) -> None:
+    """Write down that somebody still uses a key that has ended: once a minute, for it may be tried without end."""
+    key = recognise(text)
+    if key is None:
+        return
+    of_late = AuditEntry.objects.filter(
+        action=DEAD_KEY, object_id=key.prefix, at__gt=timezone.now() - timedelta(minutes=1)
+    )
+    if not of_late.exists():
+        audit.record(
+            DEAD_KEY,
+            org=key.organization,
+            actor=key.user,
+            via=key.prefix,
+            object_id=key.prefix,
+            address=address_of(request),
+            refused=True,
+        )
 
 
 def _membership_by_session(request: ScopedRequest) -> Membership | None:

@@ -75,15 +75,21 @@ def create_api_key(
 
 
 def find_api_key(text: str, *, at: datetime) -> ApiKey | None:
-    """Return the usable key that `text` is, or None. Compares in constant time."""
-    prefix = _prefix(text)
-    key = ApiKey.objects.select_related("user", "organization").filter(prefix=prefix or "").first() if prefix else None
-    matches = hmac.compare_digest(_digest(text), key.digest if key else _digest(""))
-    if key is None or not matches or not key.is_usable(at=at):
+    """Return the usable key that `text` is, or None."""
+    key = recognise(text)
+    if key is None or not key.is_usable(at=at):
         return None
     if key.last_used_at is None or at - key.last_used_at > _LAST_USED_PRECISION:
         ApiKey.objects.filter(pk=key.pk).update(last_used_at=at)
     return key
+
+
+def recognise(text: str) -> ApiKey | None:
+    """Return the key that `text` is, usable or not, or None. Compares in constant time."""
+    prefix = _prefix(text)
+    key = ApiKey.objects.select_related("user", "organization").filter(prefix=prefix or "").first() if prefix else None
+    matches = hmac.compare_digest(_digest(text), key.digest if key else _digest(""))
+    return key if key is not None and matches else None
 
 
 @transaction.atomic

@@ -62,6 +62,11 @@ class Organization(TenantMixin):  # type: ignore[misc]  # the library has no typ
         _("active"), default=True, help_text=_("A suspended organisation answers nobody and starts no runs.")
     )
     max_concurrent_runs = models.PositiveIntegerField(_("runs at once"), default=10)
+    max_runs_per_minute = models.PositiveIntegerField(
+        _("tasks a minute"),
+        default=600,
+        help_text=_("More are refused for a moment; one person may give half of them."),
+    )
     retention_days = models.PositiveIntegerField(
         _("days to keep runs"),
         null=True,

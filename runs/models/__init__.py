@@ -10,12 +10,14 @@
 | LiveText   | live text of the step that is running       | its own; unlogged, may be lost |
 | LedgerEntry | budgets                                    | reserved in its own, settled with the model's answer |
 | Budget     | budgets (set, remove)                       | with its audit row   |
+| KeptAnswer | idempotency                                 | with what the request did |
 """
 
 from runs.models.approval import Approval
 from runs.models.budget import Budget, LedgerEntry
 from runs.models.effect import Effect
 from runs.models.history import Checkpoint, Event, LiveText
+from runs.models.kept_answer import KeptAnswer
 from runs.models.run import DEFAULT_AGENT, Run
 from runs.models.session import DEFAULT_SESSION_KEY, SESSION_KEY_PATTERN, Session
 from runs.models.upload import Upload
@@ -29,6 +31,7 @@ __all__ = [
     "Checkpoint",
     "Effect",
     "Event",
+    "KeptAnswer",
     "LedgerEntry",
     "LiveText",
     "Run",

@@ -17,6 +17,7 @@ from openintern.tenancy.access import access
 from runs import approvals
 from runs.approvals import LONGEST_NOTE, MOST_AT_ONCE, Decision, Verdict
 from runs.models import Approval
+from runs.rest.once import once
 
 
 class ApprovalRow(serializers.ModelSerializer[Approval]):
@@ -148,6 +149,7 @@ class DecideMany(APIView):
             "ManyDecided", {"outcomes": serializers.DictField(child=serializers.CharField(), help_text="by approval")}
         ),
     )
+    @once
     def post(self, request: Request) -> Response:
         """Decide alike about several; each gets its status or the code of what was in the way."""
         form = Deciding(data=body_of(request))
@@ -164,6 +166,7 @@ class RunApprove(APIView):
     """Letting a call run."""
 
     @extend_schema(operation_id="approve_call", request=Approving, responses=_DECIDED)
+    @once
     def post(self, request: Request, run_id: str) -> Response:
         """Approve a call that waits, with its own or with other arguments."""
         form = Approving(data=body_of(request))
@@ -180,6 +183,7 @@ class RunReject(APIView):
     """Refusing a call."""
 
     @extend_schema(operation_id="reject_call", request=Rejecting, responses=_DECIDED)
+    @once
     def post(self, request: Request, run_id: str) -> Response:
         """Reject a call that waits; the model reads the reason and goes on without."""
         form = Rejecting(data=body_of(request))

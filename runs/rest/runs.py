@@ -25,6 +25,7 @@ from runs import export, lifecycle
 from runs.events import EventType
 from runs.listing import FILTERS, runs_matching
 from runs.models import Run, Session
+from runs.rest.once import once
 from runs.rest.serializers import EffectRow, Injection, NewRun, RunDetail, RunMeta, SessionMeta, Settlement
 from runs.settlement import settle_effect
 
@@ -239,6 +240,7 @@ class RunCancel(APIView):
     """Stopping a run."""
 
     @extend_schema(operation_id="cancel_run", request=None, responses=_page("RunCancelled", **_SUCCESS))
+    @once
     def post(self, request: Request, run_id: str) -> Response:
         """End a run now, whether it is queued, waiting, or in the middle of a model call or a tool."""
         lifecycle.cancel_run(scope_of(request), run_id, at=timezone.now())
@@ -250,6 +252,7 @@ class RunInject(APIView):
     """Speaking to a run that is under way."""
 
     @extend_schema(operation_id="inject_message", request=Injection, responses=_page("MessageInjected", **_SUCCESS))
+    @once
     def post(self, request: Request, run_id: str) -> Response:
         """Send a message that the agent reads before its next step."""
         form = Injection(data=body_of(request))
@@ -274,6 +277,7 @@ class EffectSettle(APIView):
     """Saying what became of a tool call in doubt."""
 
     @extend_schema(operation_id="settle_effect", request=Settlement, responses=_page("EffectSettled", **_SUCCESS))
+    @once
     def post(self, request: Request, run_id: str, tool_call_id: str) -> Response:
         """Decide that it happened (with which result), that it didn't, or that it is to run again; the run goes on."""
         form = Settlement(data=body_of(request))

@@ -82,6 +82,24 @@ def test_a_revoked_key_and_an_expired_key_end_at_once(alice: Person) -> None:
     assert [get_me(f"Bearer {text}").status_code for text in (revoked_text, expired_text)] == [401, 401]
 
 
+def test_the_use_of_a_dead_key_is_in_the_audit_once_a_minute_and_not_the_key(alice: Person) -> None:
+    key, text = keys.create_api_key(org=alice.org, user=alice.user)
+    keys.revoke_api_key(key, by=alice.user, at=timezone.now())
+
+    for _ in range(5):
+        assert get_me(f"Bearer {text}").status_code == 401
+    assert get_me(f"Bearer {text[:-9]}x{text[-8:]}").status_code == 401
+
+    [entry] = AuditEntry.objects.filter(action="api_key.use")
+    assert (entry.organization, entry.actor, entry.object_id, entry.outcome) == (
+        alice.org,
+        alice.user,
+        key.prefix,
+        "refused",
+    )
+    assert text.split("_")[2][:12] not in str(vars(entry))
+
+
 def test_only_a_digest_of_the_key_is_stored(alice: Person) -> None:
     row = ApiKey.objects.filter(user=alice.user).values().get()
 

@@ -40,7 +40,19 @@ from openintern.tenancy.models import ApiKey, AuditEntry, Membership, Project
 from openintern.tenancy.scope import org_scope, public_scope
 from runs import lifecycle, log
 from runs.events import Draft, EventType
-from runs.models import Approval, Budget, Checkpoint, Effect, Event, LedgerEntry, LiveText, Run, Session, Upload
+from runs.models import (
+    Approval,
+    Budget,
+    Checkpoint,
+    Effect,
+    Event,
+    KeptAnswer,
+    LedgerEntry,
+    LiveText,
+    Run,
+    Session,
+    Upload,
+)
 from runs.queue.models import Ticket
 from teams.models import Role
 from tests.conftest import Cast
@@ -190,6 +202,9 @@ def _rows_of_a_run(cast: Cast) -> dict[type[Model], Any]:
             expires_at=timezone.now() + timedelta(days=1),
         ),
         Upload: Upload.objects.create(user=cast.alice.user, original_name=CANARY, mime_type="text/plain", size=1),
+        KeptAnswer: KeptAnswer.objects.create(
+            user=cast.alice.user, key=CANARY, request_digest="", status=201, body=CANARY
+        ),
         LiveText: LiveText.objects.create(run=run, attempt=1, step=1, text=CANARY),
         Budget: Budget.objects.create(limit_usd=7, limit_tokens=7_000_000),
         LedgerEntry: LedgerEntry.objects.create(
