@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from typing import Final
-
-LONGEST_NAME: Final = 200
 
 #: What models can look at.
 IMAGES: Final = frozenset({"image/png", "image/jpeg", "image/webp", "image/gif"})
@@ -32,9 +29,6 @@ _MAGIC: Final = (
     (re.compile(rb"%PDF-"), "application/pdf"),
 )
 
-_UNSEEN = {"Cc", "Cs", "Zl", "Zp"}
-_REORDERING = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # makes `exe.txt` look like `txt.exe`
-
 
 def type_of(content: bytes, *, name: str, declared: str = "") -> str:
     """Return the MIME type of `content`. Which kind of text a text is may be told by its name, or by `declared`."""
@@ -45,17 +39,6 @@ def type_of(content: bytes, *, name: str, declared: str = "") -> str:
         return UNKNOWN
     declared = declared.partition(";")[0].strip().lower().replace("text/xml", "application/xml")
     return _TEXTS.get(name.rpartition(".")[2].lower()) or (declared if declared in TEXTS else _PLAIN)
-
-
-def plain_name(name: str) -> str:
-    """Return the name without folders and without what can't be seen, in any script; "upload" if nothing is left."""
-    name = unicodedata.normalize("NFC", name).replace("\\", "/").rpartition("/")[2]
-    name = "".join(character for character in name if unicodedata.category(character) not in _UNSEEN)
-    name = _REORDERING.sub("", name).strip()
-    if not name.strip("."):
-        return "upload"
-    stem, dot, end = name.rpartition(".")
-    return name if len(name) <= LONGEST_NAME else (stem or name)[: LONGEST_NAME - 20] + (dot + end)[:20]
 
 
 def _is_utf8(content: bytes) -> bool:

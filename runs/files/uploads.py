@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Final
 
-from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Count, Sum
 
-from openintern import data_directory
+from openintern import kept_files
 from openintern.errors import Invalid, NotFound, OpenInternError
+from openintern.filenames import plain_name
 from openintern.tenancy import audit
 from openintern.tenancy.scope import Scope
-from runs.files.types import plain_name, type_of
+from runs.files.types import type_of
 from runs.models import Upload
 
 MAX_BYTES: Final = 8 * 1024 * 1024
+
+_KIND: Final = "uploads"
 
 #: What an organisation may keep.
 QUOTA_BYTES: Final = 1024 * 1024 * 1024
@@ -43,7 +43,7 @@ def keep(scope: Scope, *, name: str, content: bytes, declared_type: str = "") ->
         size=len(content),
     )
     audit.record_for(scope, "upload.create", object_id=upload.pk)
-    _write(upload, content)
+    kept_files.write(_KIND, upload.pk, content)
     return upload
 
 
@@ -59,16 +59,15 @@ def find(scope: Scope, upload_id: str) -> Upload:
 def remove(scope: Scope, upload_id: str) -> None:
     """Remove an upload; runs that it was given to hear from then on that it is gone."""
     upload = find(scope, upload_id)
-    path = _path(upload.pk)
     upload.delete()
     audit.record_for(scope, "upload.delete", object_id=upload_id)
-    transaction.on_commit(lambda: path.unlink(missing_ok=True))
+    kept_files.remove_on_commit(_KIND, upload_id)
 
 
 def read(upload_id: str) -> bytes:
     """Return the bytes of an upload of the organisation in scope. Raises NOT_FOUND where they are gone."""
     try:
-        return _path(upload_id).read_bytes()
+        return kept_files.read(_KIND, upload_id)
     except FileNotFoundError as error:
         raise NotFound("Upload") from error
 
@@ -79,32 +78,7 @@ def too_large() -> OpenInternError:
 
 
 def _require_room(size: int) -> None:
-    """Hold the organisation's quota until the transaction ends: uploads that come together are counted together."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))",
-            [f"{connection.schema_name}:uploads"],  # type: ignore[attr-defined]
-        )
+    kept_files.hold_quota(_KIND)
     kept = Upload.objects.aggregate(files=Count("pk"), bytes=Sum("size", default=0))
     if kept["files"] >= QUOTA_FILES or kept["bytes"] + size > QUOTA_BYTES:
         raise OpenInternError("TOO_LARGE", "The organisation's space for uploads is used up; remove some")
-
-
-def _write(upload: Upload, content: bytes) -> None:
-    """Write the file whole. Where the row doesn't commit after all, it is nobody's: no id leads to it."""
-    path = _path(upload.pk)
-    data_directory.ensure(path.parent)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(descriptor)
-    except OSError:
-        path.unlink(missing_ok=True)
-        raise
-
-
-def _path(upload_id: str) -> Path:
-    """Return where the bytes are. Both names are ours: the schema's, and an id that was found in the table."""
-    return settings.CONFIG.server.base_dir / "uploads" / str(connection.schema_name) / upload_id  # type: ignore[attr-defined]

@@ -10,6 +10,7 @@ import re
 import unicodedata
 from typing import Final
 
+from openintern import folders
 from runs.tools.registry import ToolError
 
 MAX_LENGTH: Final = 1024
@@ -22,14 +23,6 @@ TEMPORARY: Final = ".openintern-"
 _ENCODED = re.compile(r"%(?:25)*(?:00|2e|2f|5c)", re.IGNORECASE)
 _ANCHORED = re.compile(r"/|~|[A-Za-z]:|[A-Za-z][A-Za-z0-9+.-]*:/")
 _INVISIBLE = {"Cc", "Cs", "Zl", "Zp"}
-
-#: They hold credentials, or another program's memory. For agents they don't exist.
-_PRIVATE = re.compile(
-    r"\.(?:git|hg|svn|jj|ssh|gnupg|aws|azure|kube|docker|netrc|pgpass|npmrc|pypirc|git-credentials|htpasswd)"
-    r"|\.env(?:rc|\.(?!(?:example|sample|template|dist)$).*)?"
-    r"|id_(?:rsa|dsa|ecdsa|ed25519)",
-    re.IGNORECASE,
-)
 
 #: Files that some program executes or obeys merely because they are there.
 _TRAPS = re.compile(r"\..*|.*\.pth|(?:conftest|sitecustomize|usercustomize)\.py", re.IGNORECASE)
@@ -59,7 +52,7 @@ def require_writable(path: str) -> None:
 
 def is_private(name: str) -> bool:
     """Whether a file or folder of this name is never shown to agents."""
-    return _PRIVATE.fullmatch(name) is not None or name.startswith(TEMPORARY)
+    return folders.is_private(name) or name.startswith(TEMPORARY)
 
 
 def _escape(path: str) -> str:

@@ -13,9 +13,9 @@ from django.test import Client
 from hypothesis import given
 from hypothesis import strategies as st
 
+from openintern.filenames import LONGEST_NAME, plain_name
 from openintern.tenancy.scope import org_scope
 from runs.files import uploads
-from runs.files.types import LONGEST_NAME, plain_name
 from runs.models import Upload
 from tests.conftest import Person
 
