@@ -15,7 +15,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from memory import forgetting, writing
-from memory.models import Memory, Shelf, Tier, Trust
+from memory.models import Document, Memory, Shelf, Tier, Trust
 from memory.owners import Owner
 from memory.search import find_memory
 from memory.writing import Origin
@@ -90,7 +90,7 @@ def keep(
     Returns the memory that says the same already, if there is one; with a `source_key`, replaces what had that key.
     """
     memory = writing.remember(
-        owner=_owner(scope, owner),
+        owner=owner_named(scope, owner),
         tier=tier,
         text=text,
         metadata=metadata,
@@ -141,7 +141,7 @@ def bring_back(scope: Scope, memory_id: uuid.UUID, *, at: datetime) -> Memory:
     return find_memory(scope, memory_id)
 
 
-def may_change(scope: Scope, memory: Memory) -> bool:
+def may_change(scope: Scope, memory: Memory | Document) -> bool:
     """Whether it is this person's to correct or to forget."""
     own = scope.user.pk in {memory.shelf.user_id, memory.author_id}
     return own or (scope.sees_everything and memory.shelf.user_id is None)
@@ -158,7 +158,8 @@ def _require_hand(scope: Scope, memory: Memory) -> None:
         raise OpenInternError("FORBIDDEN", "Somebody else added this; an admin can change it")
 
 
-def _owner(scope: Scope, owner: str) -> Owner:
+def owner_named(scope: Scope, owner: str) -> Owner:
+    """Return whose it will be: `user` or `project`. Raises VALIDATION_ERROR where the scope has no project."""
     if owner == "user":
         return Owner.of_user(scope.user)
     if owner != "project":

@@ -17,8 +17,7 @@ from memory.keeping import Wanted
 from memory.models import Memory, Tier
 from memory.search import Filters, Hit
 from openintern.api import Text, body_of, query_of, scope_of
-from openintern.errors import Invalid
-from openintern.paging import newest_first, whole_number
+from openintern.paging import flag, newest_first, whole_number
 from openintern.tenancy.access import access
 
 LONGEST_QUERY = 100_000
@@ -158,7 +157,7 @@ class Memories(APIView):
         """List one's own memories and those of one's projects, newest first."""
         query = query_of(request, *_WANTED, "forgotten", "cursor", "limit")
         limit = whole_number(query.get("limit"), field="limit", default=20, least=1, most=100)
-        forgotten = _flag(query.pop("forgotten", "false"), "forgotten")
+        forgotten = flag(query.pop("forgotten", None), field="forgotten")
         wanted = Wanted(**{name: query[name] for name in _WANTED if name in query}, forgotten=forgotten)
         rows = keeping.memories(scope_of(request), wanted)
         page = newest_first(rows, cursor=query.get("cursor"), limit=limit)
@@ -256,12 +255,3 @@ class MemorySearch(APIView):
                 "searched": answer.searched,
             }
         )
-
-
-def _flag(text: str, name: str) -> bool:
-    match text.lower():
-        case "true" | "1":
-            return True
-        case "false" | "0" | "":
-            return False
-    raise Invalid(name, "Must be true or false")

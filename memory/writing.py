@@ -16,6 +16,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -43,7 +44,10 @@ _ORIGIN = ("trust", "author", "run_id", "event_seq", "document", "source_type", 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a memory comes from. `thread` names the conversation it is a turn of: neighbours lift each other."""
+    """Where a memory comes from. `thread` names the conversation it is a turn of: neighbours lift each other.
+
+    `had_secrets`: some stood in what was to be remembered, and were left out by who asks.
+    """
 
     author: User | None = None
     run_id: str = ""
@@ -53,6 +57,7 @@ class Origin:
     thread: str = ""
     trust: Trust = Trust.STATED
     derived_from: tuple[uuid.UUID, ...] = ()
+    had_secrets: bool = False
 
 
 @transaction.atomic
@@ -173,11 +178,17 @@ def unmerge(merged: Memory, memories: Sequence[Memory]) -> None:
 
 def lock_shelves(owner: Owner) -> dict[str, Shelf]:
     """Return the owner's shelves by tier, made if need be, locked until the transaction ends."""
+    return {shelf.tier: shelf for shelf in shelves_of(owner).select_for_update()}
+
+
+def shelves_of(owner: Owner) -> QuerySet[Shelf]:
+    """Return the owner's shelves, made if need be."""
     shelves: Any = Shelf.objects
-    if shelves.of(owner).count() < len(Tier):
+    found: QuerySet[Shelf] = shelves.of(owner)
+    if found.count() < len(Tier):
         rows = [Shelf(tier=tier, **owner.columns()) for tier in Tier]
         Shelf.objects.bulk_create(rows, ignore_conflicts=True)
-    return {shelf.tier: shelf for shelf in shelves.of(owner).select_for_update()}
+    return found
 
 
 def _drafted(text: str, *, origin: Origin, metadata: dict[str, Any], importance: float, source_key: str) -> Memory:
@@ -199,7 +210,7 @@ def _drafted(text: str, *, origin: Origin, metadata: dict[str, Any], importance:
         metadata=clean["metadata"],
         importance=importance,
         trust=origin.trust,
-        contains_secrets=has_secrets,
+        contains_secrets=has_secrets or origin.had_secrets,
         likeness=_likeness(clean["text"]),
         author=origin.author,
         run_id=origin.run_id,

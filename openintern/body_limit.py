@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from types import MappingProxyType
 from typing import Any
 
 from openintern.errors import OpenInternError
@@ -24,25 +25,30 @@ class _Endless(Exception):
 class BodyLimit:
     """An ASGI application that answers 413 in place of another one as soon as a body grows too large.
 
-    Whatever `Content-Length` says: what counts is what comes.
+    `larger` names the few paths that take more. Whatever `Content-Length` says: what counts is what comes.
     """
 
     def __init__(
-        self, application: Callable[[Any, Receive, Send], Awaitable[None]], *, limit: int = LARGEST_BODY
+        self,
+        application: Callable[[Any, Receive, Send], Awaitable[None]],
+        *,
+        limit: int = LARGEST_BODY,
+        larger: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         self.application = application
         self.limit = limit
+        self.larger = larger
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass everything on, and count."""
-        received = 0
+        received, limit = 0, self.larger.get(scope.get("path", ""), self.limit)
 
         async def count() -> Mapping[str, Any]:
             nonlocal received
             message = await receive()
             if message["type"] == "http.request":
                 received += len(message["body"])
-                if received > self.limit:
+                if received > limit:
                     raise _Endless
             return message
 

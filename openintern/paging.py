@@ -27,6 +27,16 @@ def whole_number(value: str | None, *, field: str, default: int, least: int, mos
     return number
 
 
+def flag(value: str | None, *, field: str) -> bool:
+    """Return a yes or no from a query string; what isn't given is a no. Raises VALIDATION_ERROR for anything else."""
+    match (value or "").lower():
+        case "true" | "1":
+            return True
+        case "false" | "0" | "":
+            return False
+    raise Invalid(field, "Must be true or false")
+
+
 def moment(value: str, *, field: str) -> datetime:
     """Return a time in UTC. Raises VALIDATION_ERROR for what is none, lacks its zone, or lies beyond the calendar."""
     try:

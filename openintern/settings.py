@@ -76,6 +76,7 @@ MIDDLEWARE = [
 ]
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 200
+LARGER_BODIES = dict.fromkeys(("/api/documents", "/memory/documents"), 33 * 1024 * 1024)  # a document of 32 MiB
 APPEND_SLASH = False
 
 TEMPLATES: list[dict[str, Any]] = [

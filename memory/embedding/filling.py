@@ -5,17 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
-from django.db import connection
-from psycopg import sql
-
 from memory.embedding import queue
 from memory.embedding.moving import index_if_large, take_over_if_complete
 from memory.embedding.ports import EmbeddingError, Vector, port
 from memory.embedding.queue import Task
 from memory.embedding.serving import settle_dimensions
+from memory.listening import organizations_where
 from memory.models import EmbeddingModel
 from openintern.errors import OpenInternError
-from openintern.tenancy import schemas
 from openintern.tenancy.models import Organization
 from openintern.tenancy.scope import org_scope
 
@@ -39,23 +36,11 @@ def fill_all(orgs: Sequence[Organization], *, is_stopping: Callable[[], bool] = 
 
 def organizations_with_work() -> list[Organization]:
     """Return the organisations where a vector is due: one query, whatever their number."""
-    orgs = [org for org in Organization.objects.filter(is_active=True) if schemas.is_current(org)]
-    if not orgs:
-        return []
-    due = sql.SQL(" UNION ALL ").join(
-        sql.SQL(_IS_DUE).format(table=sql.Identifier(org.schema_name, "memory_embedding"), org=sql.Literal(org.pk))
-        for org in orgs
+    return organizations_where(
+        table="memory_embedding",
+        condition="vector IS NULL AND available_at <= clock_timestamp() AND attempts < %(most)s",
+        values={"most": queue.MOST_ATTEMPTS},
     )
-    with connection.cursor() as cursor:
-        cursor.execute(due, {"most": queue.MOST_ATTEMPTS})
-        wanted = {pk for (pk,) in cursor.fetchall()}
-    return [org for org in orgs if org.pk in wanted]
-
-
-_IS_DUE = """
-    SELECT {org} WHERE EXISTS (
-        SELECT FROM {table} WHERE vector IS NULL AND available_at <= clock_timestamp() AND attempts < %(most)s)
-"""
 
 
 def _fill_batch_of(org: Organization) -> int:

@@ -1,4 +1,4 @@
-"""The processes that `up` keeps alive: database, web server, workers, embedder."""
+"""The processes that `up` keeps alive: database, web server, workers, embedder, reader."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 WORKERS_STOP_WITHIN = 35.0
 WEB_STOP_WITHIN = 5.0
 EMBEDDER_STOPS_WITHIN = 5.0  # a batch that it doesn't finish is made again by the next one
+READER_STOPS_WITHIN = 5.0  # a document that it doesn't finish is begun again by the next one
 STDERR = 2
 LONGEST_FRAME = 256 * 1024  # bytes of a WebSocket's message; what is too long for us is turned away while it comes
 STREAMS_CLOSE_WITHIN = 2  # an open live stream would hold the web server's stop for ever
@@ -46,6 +47,11 @@ def workers() -> Service:
 def embedder() -> Service:
     """What makes the vectors of new memories. One a machine: a model is large, and uses every core by itself."""
     return _service("The embedder", command_line("embedder"), stop_within=EMBEDDER_STOPS_WITHIN)
+
+
+def reader() -> Service:
+    """What reads documents that were sent, each in a process of its own that can harm nothing."""
+    return _service("The reader of documents", command_line("reader"), stop_within=READER_STOPS_WITHIN)
 
 
 def command_line(*arguments: str) -> list[str]:

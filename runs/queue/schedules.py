@@ -15,6 +15,7 @@ DAILY = (
     ("kept answers", "runs.idempotency.forget_all", 5),
     ("forgotten memories", "memory.forgetting.purge_all", 4),
     ("consolidation", "memory.consolidation.passes.propose_all", 5),
+    ("forgotten documents", "memory.documents.shelving.purge_all", 5),
 )
 
 

@@ -7,7 +7,6 @@ from urllib.parse import unquote
 
 from django.core.exceptions import SuspiciousOperation
 from django.http import HttpResponse
-from django.utils.http import content_disposition_header
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
@@ -17,6 +16,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from openintern import downloads
 from openintern.api import scope_of
 from openintern.errors import Invalid
 from openintern.tenancy.access import access
@@ -26,14 +26,6 @@ from runs.models import Upload
 _FORM = "multipart/form-data"
 _FORM_BYTES = 64 * 1024  # what a form may add to its file
 _BYTES = {"type": "string", "format": "binary"}
-
-#: Nothing in an upload may run, load or be guessed at, wherever its link is opened.
-_HARMLESS = {
-    "Content-Security-Policy": "sandbox; default-src 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cache-Control": "private, no-store",
-}
 
 
 class Untouched(BaseParser):
@@ -64,7 +56,7 @@ class Uploads(APIView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Turn away what says that it is too large before any of it is parsed."""
-        if _announced(request) > uploads.MAX_BYTES + _FORM_BYTES:
+        if downloads.announced(request) > uploads.MAX_BYTES + _FORM_BYTES:
             raise uploads.too_large()
         super().initial(request, *args, **kwargs)
 
@@ -100,20 +92,13 @@ class OneUpload(APIView):
     def get(self, request: Request, upload_id: str) -> HttpResponse:
         """Download a file that one has sent (an admin: anybody's)."""
         upload = uploads.find(scope_of(request), upload_id)
-        disposition = content_disposition_header(as_attachment=True, filename=upload.original_name)
-        headers = {**_HARMLESS, "Content-Disposition": disposition or "attachment"}
-        return HttpResponse(uploads.read(upload.pk), content_type=upload.mime_type, headers=headers)
+        return downloads.attachment(uploads.read(upload.pk), name=upload.original_name, mime_type=upload.mime_type)
 
     @extend_schema(operation_id="delete_upload", responses={204: None})
     def delete(self, request: Request, upload_id: str) -> Response:
         """Remove a file. Runs that have it hear that it is gone."""
         uploads.remove(scope_of(request), upload_id)
         return Response(status=204)
-
-
-def _announced(request: Request) -> int:
-    length = request.META.get("CONTENT_LENGTH") or "0"
-    return int(length) if length.isdecimal() else 0
 
 
 def _from_form(request: Request) -> tuple[str, str, bytes]:

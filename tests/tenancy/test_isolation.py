@@ -25,6 +25,7 @@ from memory.models import (
     Change,
     ChangeSet,
     ConsolidationPolicy,
+    Document,
     Embedding,
     EmbeddingModel,
     Memory,
@@ -77,6 +78,7 @@ NEVER = {
     "approval_id": "apr_never",
     "budget_id": "98765",
     "role_id": "role_never",
+    "document_id": "doc_neverExisted1234567",
     "memory_id": "00000000-0000-4000-8000-000000000000",
     "change_set_id": "00000000-0000-4000-8000-000000000000",
 }
@@ -101,6 +103,7 @@ class Property:
             "role_id": self.rows[Role].pk,
             "memory_id": self.rows[Memory].pk,
             "change_set_id": self.rows[ChangeSet].pk,
+            "document_id": self.rows[Document].pk,
             "session_key": f"s_{CANARY}",
             "tool_call_id": CANARY,
             "object_id": row.pk if row else self.run.pk,
@@ -154,6 +157,15 @@ def _rows_of_a_memory(cast: Cast) -> dict[type[Model], Any]:
         Term: Term.objects.filter(shelf=memory.shelf)[0],
         Embedding: Embedding.objects.get(passage=passage),
         EmbeddingModel: EmbeddingModel.objects.get(state="serving"),
+        Document: Document.objects.create(
+            shelf=memory.shelf,
+            author=cast.alice.user,
+            name=f"{CANARY}.txt",
+            kind="text",
+            size=1,
+            digest="",
+            available_at=timezone.now() + timedelta(days=1),
+        ),
     }
 
 

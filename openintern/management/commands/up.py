@@ -76,6 +76,7 @@ class Command(BaseCommand):
         supervisor.begin(parts.web(host=host, port=port))
         supervisor.begin(parts.workers())
         supervisor.begin(parts.embedder())
+        supervisor.begin(parts.reader())
         wait_until_ready(host, port, known_as=_own_name(config), meanwhile=supervisor.tend)
         if self._as_json:
             self._answer_script(entrance, url=_url(host, port))

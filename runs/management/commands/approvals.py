@@ -7,11 +7,12 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from openintern.errors import OpenInternError
+from openintern.tenancy.arguments import add_scope_arguments, scope_from
 from openintern.tenancy.scope import Scope, org_scope
 from openintern.text import shorten
 from runs import approvals
 from runs.approvals import Decision, Verdict
-from runs.management.commands._asking import Screen, add_scope_arguments, scope_from
+from runs.management.commands._asking import Screen
 from runs.models import Approval
 
 

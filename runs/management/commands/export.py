@@ -9,9 +9,10 @@ from typing import Any, TextIO
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from openintern.errors import OpenInternError
+from openintern.tenancy.arguments import add_scope_arguments, scope_from
 from openintern.tenancy.scope import org_scope
 from runs.export import all_events, written
-from runs.management.commands._asking import add_scope_arguments, run_in_sight, scope_from
+from runs.management.commands._asking import run_in_sight
 
 
 class Command(BaseCommand):

@@ -9,10 +9,11 @@ from django.db import connections
 from django.utils import timezone
 
 from openintern.errors import OpenInternError
+from openintern.tenancy.arguments import add_scope_arguments, scope_from
 from openintern.tenancy.scope import Scope, org_scope
 from runs import checks, lifecycle
 from runs.briefs import role_named
-from runs.management.commands._asking import Screen, add_scope_arguments, follow, scope_from
+from runs.management.commands._asking import Screen, follow
 from runs.models import DEFAULT_SESSION_KEY, Run
 from runs.queue import worker
 

@@ -5,7 +5,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from runs.management.commands._asking import Screen, add_scope_arguments, follow, run_in_sight, scope_from
+from openintern.tenancy.arguments import add_scope_arguments, scope_from
+from runs.management.commands._asking import Screen, follow, run_in_sight
 
 
 class Command(BaseCommand):
