@@ -8,8 +8,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from openintern.errors import OpenInternError
+from openintern.tenancy.arguments import add_scope_arguments, scope_from
 from openintern.tenancy.renewal import credential_by_key
-from runs.management.commands._asking import add_scope_arguments, scope_from
 from runs.mcp.serving.callers import AtTheTerminal, Caller, KeyHolder
 
 KEY_VARIABLE = "OPENINTERN_API_KEY"

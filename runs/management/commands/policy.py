@@ -8,9 +8,10 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from openintern.errors import OpenInternError
+from openintern.tenancy.arguments import add_scope_arguments, scope_from
 from openintern.tenancy.scope import org_scope
 from runs.briefs import brief_of, role_named
-from runs.management.commands._asking import Screen, add_scope_arguments, scope_from
+from runs.management.commands._asking import Screen
 from runs.rehearsal import MOST_DAYS, Change, Rehearsal, rehearse
 from runs.tools.policy import decide
 from runs.tools.registry import tools
