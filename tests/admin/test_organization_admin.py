@@ -13,6 +13,9 @@ from django.test import Client
 from django.utils import timezone
 
 import teams.models
+from memory.models import ChangeSet, ConsolidationPolicy
+from memory.owners import Owner
+from memory.writing import Origin, remember
 from openintern.sites import organization_admin
 from openintern.tenancy import keys, people
 from openintern.tenancy.models import ApiKey, AuditEntry, Membership, Project
@@ -66,6 +69,9 @@ def test_an_owner_can_look_at_each_row_of_each_list(alice: Person, start_run: Ca
     with org_scope(alice.org):
         Budget.objects.create(limit_usd=7)
         teams.models.Role.objects.create(name="clerk", system_prompt="You file.")
+        remember(owner=Owner.of_user(alice.user), tier="core", text="a fact", origin=Origin())
+        ChangeSet.objects.create(user=alice.user)
+        ConsolidationPolicy.objects.create()
     client = alice.signed_in()
     rows = re.findall(rf'href="({path}[^"]+/change/)', client.get(path).content.decode())
 
