@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
 from django.utils.dateparse import parse_datetime
 
@@ -57,13 +58,16 @@ class Page:
 
 
 def newest_first(rows: QuerySet[Any], *, cursor: str | None, limit: int) -> Page:
-    """Return one page of rows that have `created_at` and a text primary key, the newest first.
+    """Return one page of rows that have `created_at` and a primary key that is text or a UUID, the newest first.
 
     A cursor names the last row that was seen, so rows that come in meanwhile neither repeat nor hide any.
     """
     if cursor:
         at, key = _read_cursor(cursor)
-        rows = rows.filter(Q(created_at__lt=at) | Q(created_at=at, pk__lt=key))
+        try:
+            rows = rows.filter(Q(created_at__lt=at) | Q(created_at=at, pk__lt=key))
+        except ValidationError as error:  # a key of another kind of row
+            raise Invalid("cursor", "Not a cursor of this list") from error
     found = list(rows.order_by("-created_at", "-pk")[: limit + 1])
     more = len(found) > limit
     found = found[:limit]
