@@ -75,7 +75,7 @@ class EventPages(ReadOnlyPages[Event]):
     list_filter = ["type"]
     search_fields = ["=run__id"]
     show_full_result_count = False
-    ordering = ["-id"]
+    ordering = ["run", "-seq"]
 
 
 class TicketPages(ReadOnlyPages[Ticket]):

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +29,7 @@ class StaleAttempt(Exception):
 
 @dataclass(frozen=True)
 class Appended:
-    """What a write did: the new events, and the number of the last one before them."""
+    """What a write did: the new events, without what the database gave them (`id`, `at`), and the last number before."""
 
     events: list[Event]
     previous_seq: int
@@ -42,7 +43,7 @@ def append(run: Run, *drafts: Draft, fence: models.Q | None = None, **changes: A
     `run` is brought up to date with what was written.
     """
     changes, _ = redact(storable(changes))
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):  # whoever can't write has lost the run: nothing of theirs may stay
         last_seq = _advance(run, count=len(drafts), fence=fence, changes=changes)
         previous, step = last_seq - len(drafts), run.step
         for name, value in changes.items():
@@ -50,7 +51,7 @@ def append(run: Run, *drafts: Draft, fence: models.Q | None = None, **changes: A
                 setattr(run, name, value)
         run.last_seq = last_seq
         events = [_event(run, draft, seq=previous + number, step=step) for number, draft in enumerate(drafts, 1)]
-        Event.objects.bulk_create(events)
+        _copy(events)
         if run.is_final:
             LiveText.objects.filter(pk=run.pk).delete()
         notify(CHANNEL, run.pk)
@@ -75,6 +76,21 @@ def _advance(run: Run, *, count: int, fence: models.Q | None, changes: dict[str,
     if row is None:
         raise StaleAttempt(run.pk)
     return int(row[0])
+
+
+_COPY = """
+    COPY runs_event (run_id, seq, type, step, attempt, agent_id, span_id, payload, contains_secrets) FROM STDIN
+"""
+
+
+def _copy(events: list[Event]) -> None:
+    """Write the rows. PostgreSQL logs rows that are copied together as one record, those of an INSERT one by one."""
+    with connection.wrap_database_errors, connection.cursor() as cursor, cursor.copy(_COPY) as copy:
+        for one in events:
+            payload = json.dumps(one.payload)
+            copy.write_row(
+                (one.run_id, one.seq, one.type, one.step, one.attempt, one.agent_id, one.span_id, payload, one.contains_secrets)
+            )  # fmt: skip
 
 
 def _origins(changes: dict[str, Any]) -> tuple[str, ...]:

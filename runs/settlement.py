@@ -54,8 +54,8 @@ def settle_effect(
         raise NotFound("Tool call in doubt")
     drafts = [_settled(effect, decided, by=scope.user.username, note=note), *_result(effect, decided, result, note)]
     log.append(run, *drafts, status=Run.Status.PENDING)
-    effect.status = Effect.Status.PLANNED if decided is Outcome.RUN_AGAIN else Effect.Status.DONE
-    effect.save(update_fields=["status"])
+    status = Effect.Status.PLANNED if decided is Outcome.RUN_AGAIN else Effect.Status.DONE
+    Effect.objects.filter(run=run, tool_call_id=tool_call_id).update(status=status)
     tickets.requeue(run)
     audit.record_for(
         scope, "effect.settle", object_id=f"{run.pk}/{tool_call_id}", outcome=decided.value, tool=effect.tool

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -75,8 +76,12 @@ class LedgerEntry(models.Model):
         SETTLE = "settle", _("spent")
 
     kind = models.CharField(_("kind"), max_length=7, choices=Kind.choices)
-    run = models.ForeignKey(Run, models.DO_NOTHING, db_constraint=False, related_name="ledger", verbose_name=_("run"))
-    user = models.ForeignKey(User, models.PROTECT, related_name="+", verbose_name=_("person"), db_index=False)
+    run = models.ForeignKey(
+        Run, models.DO_NOTHING, db_constraint=False, related_name="ledger", verbose_name=_("run"), db_index=False
+    )
+    user = models.ForeignKey(
+        User, models.PROTECT, db_constraint=False, related_name="+", verbose_name=_("person"), db_index=False
+    )
     project = models.ForeignKey(
         Project, models.PROTECT, null=True, related_name="+", verbose_name=_("project"), db_index=False
     )
@@ -88,8 +93,11 @@ class LedgerEntry(models.Model):
         verbose_name = _("ledger entry")
         verbose_name_plural = _("ledger")
         indexes = [
-            # the balance of an organisation, of a project, of a person since a moment, from the index alone
-            models.Index(fields=["at"], include=["kind", "amount", "tokens"], name="runs_ledger_all"),
+            # what is still held for a run
+            models.Index(fields=["run"], name="runs_ledger_of_run"),
+            # the balance of an organisation since a moment: those rows lie together, for rows are only ever added
+            BrinIndex(fields=["at"], name="runs_ledger_since", autosummarize=True),
+            # the balance of a project, of a person since a moment, from the index alone
             models.Index(
                 fields=["project", "at"],
                 include=["kind", "amount", "tokens"],

@@ -177,17 +177,17 @@ def _rows_of_a_run(cast: Cast) -> dict[type[Model], Any]:
         llm_config={"provider": "mock"},
         at=timezone.now(),
     )
-    events = log.append(
+    log.append(
         run,
         Draft(EventType.RUN_STARTED, {"input": CANARY}),
         status=Run.Status.RUNNING,
         attempt=1,
         started_at=timezone.now(),
-    ).events
+    )
     return {
         Run: run,
         Session: run.session,
-        Event: events[0],
+        Event: run.events.get(),
         Checkpoint: Checkpoint.objects.create(run=run, step=1, seq=1, state={"said": CANARY}),
         Effect: Effect.objects.create(
             run=run,
