@@ -1,6 +1,7 @@
 """The text of the step that is running, for whoever watches: at most 20 writes a second, in no log.
 
-The row is the text so far, so somebody who joins in the middle of an answer sees all of it.
+The row is the text so far, so somebody who joins in the middle of an answer sees all of it. An answer that is there at
+once is never in it.
 """
 
 from __future__ import annotations
@@ -35,10 +36,13 @@ class LiveWriter:
         self._run = run
         self._text = ""
         self._is_behind = False  # whether there is text that isn't written
-        self._written_at = 0.0
+        self._written_at = 0.0  # or when the text began
+        self._may_be_there = True  # a row: a worker that died may have left one
 
     def add(self, fragment: str) -> None:
-        """Take a fragment; write what there is if the last write is long enough ago."""
+        """Take a fragment; write what there is if the last write, or the first fragment, is long enough ago."""
+        if not self._text:
+            self._written_at = time.monotonic()
         self._text += fragment
         self._is_behind = True
         self.catch_up()
@@ -56,7 +60,9 @@ class LiveWriter:
     def clear(self) -> None:
         """Remove the row, also one that a dead worker left, in the transaction that stores the whole answer."""
         self._text, self._is_behind = "", False
-        LiveText.objects.filter(pk=self._run.pk).delete()
+        if self._may_be_there:
+            LiveText.objects.filter(pk=self._run.pk).delete()
+            self._may_be_there = False
 
     def _write(self) -> None:
         with connection.cursor() as cursor:
@@ -71,5 +77,5 @@ class LiveWriter:
                     "note": f"{connection.schema_name}:{self._run.pk}",  # type: ignore[attr-defined]
                 },
             )
-        self._is_behind = False
+        self._is_behind, self._may_be_there = False, True
         self._written_at = time.monotonic()
