@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import BooleanField, ExpressionWrapper, Q
 
 from memory.models import Shelf, Tier
 from memory.search.finding import search_shelves
@@ -34,16 +36,26 @@ def recall(scope: Scope, query: str, *, limit: int = 6, board: str = "", agent: 
     hits: dict[Any, Hit] = {}
     missing = searched = 0
     due = 0.0
-    for budget in budgets:
+    for budget, shelves in zip(budgets, _filled(budgets), strict=True):
         due += budget.share * limit
         room = min(limit, round(due + 0.5)) - len(hits)
-        if room <= 0:
+        if room <= 0 or not shelves:
             continue
-        answer = search_shelves(Shelf.objects.filter(budget.shelves), query, limit=room)
+        answer = search_shelves(Shelf.objects.filter(pk__in=shelves), query, limit=room)
         hits.update({hit.id: hit for hit in answer.hits})
         missing, searched = missing + answer.missing_vectors, searched + answer.searched
     ordered = sorted(hits.values(), key=lambda hit: -hit.score)
     return Answer(tuple(ordered[:limit]), missing_vectors=missing, searched=searched)
+
+
+def _filled(budgets: Sequence[Budget]) -> list[list[int]]:
+    """Return for each budget its shelves that hold anything: most runs remember little, and ask for it in every step."""
+    filled: Any = Shelf.objects.filter(reduce(or_, (budget.shelves for budget in budgets)), passages__gt=0)
+    is_in = {
+        f"is_in_{place}": ExpressionWrapper(budget.shelves, BooleanField()) for place, budget in enumerate(budgets)
+    }
+    rows = list(filled.values("pk", **is_in))
+    return [[row["pk"] for row in rows if row[name]] for name in is_in]
 
 
 def _of_a_team(scope: Scope, *, board: str, agent: str) -> Sequence[Budget]:
