@@ -6,6 +6,7 @@ import inspect
 import json
 import typing
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Annotated, Any, Final
 
 from annotated_types import MaxLen
@@ -40,8 +41,9 @@ def arguments_model(function: Callable[..., Any]) -> type[BaseModel]:
     return create_model(getattr(function, "__name__", "tool"), __config__=config, **fields)
 
 
+@cache
 def describe(model: type[BaseModel]) -> dict[str, Any]:
-    """Return the JSON schema of a tool's arguments, as providers take it."""
+    """Return the JSON schema of a tool's arguments, as providers take it. Every caller gets the same: don't change it."""
     schema = model.model_json_schema(schema_generator=_Untitled)
     schema.pop("title", None)
     schema.pop("description", None)
