@@ -60,8 +60,9 @@ def _pooled() -> bool:
 def _options() -> dict[str, Any]:
     options: dict[str, Any] = {"application_name": os.environ.get("OPENINTERN_PROCESS", "openintern")}
     if _pooled():
-        # max_lifetime bounds what a connection remembers of the schemas it has visited
-        options["pool"] = {"min_size": 1, "max_size": POOL_SIZE, "timeout": 10, "max_lifetime": 600, "max_idle": 30}
+        # max_lifetime bounds what a connection remembers of the schemas it has visited; of those that a burst left idle,
+        # one goes each max_idle
+        options["pool"] = {"min_size": 1, "max_size": POOL_SIZE, "timeout": 10, "max_lifetime": 600, "max_idle": 1}
     return options
 
 
