@@ -67,6 +67,12 @@ def abandon(ticket_id: int, *, attempt: int) -> None:
     notify(WORK, str(ticket_id))
 
 
+def abandon_all_of(owner: str) -> None:
+    """End the leases of a worker that has died, each counted as a loss. Works in any scope."""
+    if Ticket.objects.filter(leased_by=owner, lease_expires_at__gt=Now()).update(lease_expires_at=Now()):
+        notify(WORK, owner)
+
+
 def requeue(run: Run) -> None:
     """Make sure an unfinished run can be claimed: give back its ticket, or what was lost of it."""
     if _of(run).update(available_at=Now(), leased_by="", lease_expires_at=None, losses=0):

@@ -9,14 +9,13 @@ from functools import cache
 from multiprocessing.synchronize import Event as ProcessEvent
 
 import structlog
-from django.db import InterfaceError, OperationalError, connection
+from django.db import DatabaseError, InterfaceError, OperationalError, connection
 
-from openintern.ids import random_text
 from openintern.tenancy.models import Organization
 from openintern.tenancy.scope import org_scope, public_scope
 from runs.engine.loop import Hold, execute, give_up
 from runs.models import Run
-from runs.queue import claims, tickets
+from runs.queue import claims, life, tickets
 from runs.queue.claims import Claim
 from runs.queue.pulse import Held, Pulse
 from runs.stop import Stop
@@ -84,9 +83,27 @@ def _deadline(claim: Claim) -> float:
     return time.monotonic() + remaining_ms / 1000
 
 
+def bury(pid: int) -> None:
+    """Let others have the run of a worker of this cluster that has died: nobody else can know so soon that it has.
+
+    Where the database is away, the lease runs out by itself.
+    """
+    try:
+        tickets.abandon_all_of(owner_of(pid))
+    except DatabaseError as error:
+        logger.warning("a dead worker's lease can't be ended", pid=pid, error=str(error))
+    finally:
+        connection.close()  # whoever is forked next mustn't share it
+
+
+def owner_of(pid: int) -> str:
+    """Return the name under which a worker process of this cluster holds leases: no other cluster has it."""
+    return f"{socket.gethostname()}:{pid}:{life.CLUSTER.hex[:12]}"
+
+
 @cache
 def _pulse_of(pid: int) -> Pulse:
-    return Pulse(owner=f"{socket.gethostname()}:{pid}:{random_text(6)}", shutdown=shutdown)
+    return Pulse(owner=owner_of(pid), shutdown=shutdown)
 
 
 def _pulse() -> Pulse:

@@ -21,7 +21,7 @@ from runs.engine import transactions
 from runs.events import Draft, EventType
 from runs.log import StaleAttempt
 from runs.models import Run
-from runs.queue import claims, tickets
+from runs.queue import claims, tickets, worker
 from runs.queue.claims import Claim
 from runs.queue.models import Ticket, Turn
 from runs.stop import Stop
@@ -265,6 +265,28 @@ def test_an_abandoned_run_is_claimed_at_once_and_counts_as_lost(alice: Person) -
 
     assert again is not None
     assert (again.attempt, again.losses) == (2, 1)
+
+
+def test_the_run_of_a_worker_that_died_is_claimed_at_once_and_counts_as_lost(alice: Person) -> None:
+    [ticket] = queue_up(alice)
+    claim(worker.owner_of(4711))
+
+    worker.bury(4712)
+    assert claim() is None  # it was another worker's
+    worker.bury(4711)
+    again = claim()
+
+    assert again is not None
+    assert (again.ticket_id, again.attempt, again.losses) == (ticket.pk, 2, 1)
+
+
+def test_a_worker_of_another_cluster_is_not_buried_for_one_with_its_number(alice: Person) -> None:
+    queue_up(alice)
+    claim(worker.owner_of(4711).rpartition(":")[0] + ":another")
+
+    worker.bury(4711)
+
+    assert claim() is None
 
 
 def test_a_lease_that_somebody_else_holds_can_not_be_abandoned(alice: Person) -> None:

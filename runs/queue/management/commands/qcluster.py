@@ -57,6 +57,13 @@ class _Sentinel(Sentinel):  # type: ignore[misc]
         super().stop()
         life.end()
 
+    def reincarnate(self, process: Any) -> None:
+        """Have a dead worker's run go on at once, not when its lease expires."""
+        is_worker = process in self.pool
+        super().reincarnate(process)
+        if is_worker and not process.is_alive():
+            worker.bury(process.pid)
+
     def spawn_cluster(self) -> None:
         self.task_queue = TaskQueue()
         super().spawn_cluster()
