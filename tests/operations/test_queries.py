@@ -1,0 +1,99 @@
+"""How many queries a request takes: the same for few rows and for many. A number that rises is a decision, made here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from runs.models import Run
+from tests.conftest import Person
+
+FEW, MANY = 2, 12  # runs beside the one that is asked for
+
+#: By key, as programs ask.
+API = {
+    "/api/runs": 5,
+    "/api/runs/{run}": 5,
+    "/api/runs/{run}/events": 6,
+    "/api/runs/{run}/children": 6,
+    "/api/runs/{run}/effects": 6,
+    "/api/sessions": 5,
+    "/api/approvals": 5,
+    "/api/budgets": 5,
+    "/api/memories": 5,
+}
+#: By session, as browsers ask.
+PAGES = {
+    "/": 8,
+    "/chat/{session}": 11,
+    "/runs": 8,
+    "/trace/{run}": 8,
+    "/approvals": 9,
+    "/memory": 11,
+}
+#: What starts work, with one transaction each.
+STARTED = 14
+
+
+@pytest.fixture
+def full(alice: Person, start_run: Callable[..., Run], work: Callable[[], int]) -> Callable[[int], Run]:
+    """Finish so many runs of Alice's, each with a tool call; return the last."""
+
+    def fill(count: int) -> Run:
+        steps = [{"tool_calls": [{"name": "list_files", "arguments": {}}]}, {"text": "Done."}]
+        runs = [start_run(alice, f"task {n}", steps=steps, session_key="s_counted") for n in range(count)]
+        work()
+        return runs[-1]
+
+    return fill
+
+
+@pytest.mark.parametrize(("path", "allowed"), API.items())
+def test_an_answer_of_the_api_takes_so_many_queries(
+    alice: Person, full: Callable[[int], Run], path: str, allowed: int
+) -> None:
+    few, many = counts(alice.with_key(), path, full)
+
+    assert few == many <= allowed
+
+
+@pytest.mark.parametrize(("path", "allowed"), PAGES.items())
+def test_a_page_takes_so_many_queries(alice: Person, full: Callable[[int], Run], path: str, allowed: int) -> None:
+    few, many = counts(alice.signed_in(), path, full)
+
+    assert few == many <= allowed
+
+
+def test_starting_a_run_takes_so_many_queries(alice: Person) -> None:
+    client = alice.with_key()
+    body = json.dumps({"input": "a task", "session_key": "s_counted"})
+    client.post("/api/runs", body, content_type="application/json")
+
+    with CaptureQueriesContext(connection) as queries:
+        answer = client.post("/api/runs", body, content_type="application/json")
+
+    assert answer.status_code == 201
+    assert len(queries) <= STARTED, listed(queries)
+
+
+def counts(client: Client, path: str, full: Callable[[int], Run]) -> tuple[int, int]:
+    """Return how many queries the path takes beside few runs, and beside many."""
+    return count(client, path, full(FEW)), count(client, path, full(MANY))
+
+
+def count(client: Client, path: str, run: Run) -> int:
+    url = path.format(run=run.pk, session=run.session.key)
+    assert client.get(url).status_code == 200  # what is asked once per process is known now
+    with CaptureQueriesContext(connection) as queries:
+        client.get(url)
+    print(listed(queries))  # shown where the number is another
+    return len(queries)
+
+
+def listed(queries: CaptureQueriesContext) -> str:
+    return "\n".join(query["sql"][:200] for query in queries.captured_queries)
