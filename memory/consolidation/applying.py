@@ -54,8 +54,9 @@ def _bring_back(change: Change, memories: dict[uuid.UUID, Memory], *, at: dateti
 
 
 def _origin(change: Change, members: list[Memory]) -> Origin:
+    """The first member is the most trusted: where its words stand unchanged, so does who vouches for them."""
     authors = {member.author_id for member in members}
-    trust = least_trust(members)
+    trust = Trust(members[0].trust) if change.text == members[0].text else least_trust(members)
     return Origin(
         author=members[0].author if len(authors) == 1 else None,
         source_type="consolidation",

@@ -10,7 +10,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import QuerySet
 
-from memory import keeping
+from memory import keeping, writing
 from memory.consolidation import applying, finding
 from memory.models import TRANSITIONS, ChangeSet, State
 from openintern.errors import Invalid, NotFound, OpenInternError
@@ -70,6 +70,7 @@ def roll_back(scope: Scope, change_set_id: uuid.UUID, *, at: datetime) -> Change
     Raises CONFLICT where something happened since that this would undo too, or it is too late.
     """
     change_set = _in_hand(scope, change_set_id, to=State.ROLLED_BACK)
+    writing.lock_shelves(change_set.owner)
     changes = list(change_set.changes.filter(state=State.ACCEPTED).order_by("-ordinal"))
     memories = finding.members_of(changes)
     for change in changes:
@@ -83,6 +84,7 @@ def roll_back(scope: Scope, change_set_id: uuid.UUID, *, at: datetime) -> Change
 
 def carry_out(change_set: ChangeSet, *, chosen: set[int], by: User | None, at: datetime) -> int:
     """Make the chosen changes of a locked set and settle it; return how many they were. `by` nobody: by the policy."""
+    writing.lock_shelves(change_set.owner)  # from here on the memories stay what they are
     changes = list(change_set.changes.filter(pk__in=chosen, state=State.PROPOSED).order_by("ordinal"))
     memories = finding.members_of(changes)
     for change in changes:

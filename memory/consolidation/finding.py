@@ -6,10 +6,11 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import product
 from typing import Any
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
-from django.db.models.functions import Length
+from django.db.models.functions import Left, Length
 
 from memory import index
 from memory.consolidation import likeness
@@ -26,6 +27,7 @@ LONGEST = 4_000
 MOST_MEMBERS = 10
 #: Up to this importance what happened may be forgotten one day. A finished run leaves a memory of just that.
 STALE_IMPORTANCE = 0.3
+_BEGINNING = 480
 _TRUST = (Trust.STATED, Trust.DERIVED, Trust.OUTSIDE)  # from the most to the least
 
 
@@ -84,10 +86,10 @@ def still_holds(change: Change, memories: dict[uuid.UUID, Memory]) -> bool:
 
 
 def members_of(changes: list[Change]) -> dict[uuid.UUID, Memory]:
-    """Return the memories that some changes are about, those that are still there, by id."""
+    """Return the memories that some changes are about, those that are still there, by id; each with its `beginning`."""
     ids = {member for change in changes for member in change.members}
     rows = Memory.objects.filter(pk__in=ids).select_related("shelf__user", "shelf__project", "author")
-    return {memory.pk: memory for memory in rows}
+    return {memory.pk: memory for memory in rows.annotate(beginning=Left("text", _BEGINNING)).defer("text")}
 
 
 def _in_open_changes(owner: Owner) -> set[uuid.UUID]:
@@ -136,10 +138,14 @@ def _stale(owner: Owner, *, before: datetime) -> Iterator[Proposal]:
 
 
 def _duplicates(owner: Owner) -> Iterator[Proposal]:
-    """What a source keeps up to date by its key is the source's own business, but for what runs leave."""
+    """What a source keeps up to date by its key is the source's own business, but for what runs leave.
+
+    What comes from outside is never merged with what a person or an agent has said.
+    """
     memories: Any = Memory.objects
-    for tier in (Tier.CORE, Tier.EPISODIC):
-        rows = memories.of(owner).current().filter(Q(source_key="") | Q(source_type="run"), shelf__tier=tier)
+    free = memories.of(owner).current().filter(Q(source_key="") | Q(source_type="run"))
+    for tier, is_outside in product((Tier.CORE, Tier.EPISODIC), (False, True)):
+        rows = free.filter(Q(trust=Trust.OUTSIDE) if is_outside else ~Q(trust=Trust.OUTSIDE), shelf__tier=tier)
         rows = rows.annotate(length=Length("text")).filter(length__lte=LONGEST).select_related("shelf")
         newest = sorted(rows.order_by("-created_at", "-pk")[:LOOKED_AT], key=_precedence)
         bags = [likeness.bag(memory.text) for memory in newest]

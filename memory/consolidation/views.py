@@ -20,7 +20,7 @@ from openintern.paging import newest_first
 from openintern.tenancy.access import access
 from openintern.tenancy.policy import allows
 
-SETS = 10
+SETS = 5
 
 
 @access("memory", GET="read")

@@ -155,5 +155,7 @@ def test_it_fits_a_phone_and_the_night(visit: Visit, committed: Cast, remembered
     look(page, f"memory-{look_of_it}")
     page.locator(".memory-text").first.click()
     look(page, f"memory-item-{look_of_it}")
+    page.goto("/memory/changes")
+    look(page, f"memory-changes-{look_of_it}")
 
     assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")

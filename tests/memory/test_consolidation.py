@@ -173,6 +173,29 @@ def test_an_accepted_merge_is_one_memory_with_its_sources(twice: list[Memory], a
     assert_index_is_right()
 
 
+def test_what_comes_from_outside_is_not_merged_with_what_a_person_said(note: Remember, alice: Person) -> None:
+    mine = Owner.of_user(alice.user)
+    note(TWICE[0], owner=mine, tier="core", origin=Origin(trust=Trust.STATED))
+    note(TWICE[1], owner=mine, tier="core", origin=Origin(trust=Trust.OUTSIDE))
+
+    assert propose(alice) == []
+
+
+@pytest.mark.parametrize(("other", "trust"), [("", Trust.STATED), (" Ask Ann first.", Trust.DERIVED)])
+def test_who_vouches_for_a_merge_is_who_said_all_of_it(other: str, trust: Trust, note: Remember, alice: Person) -> None:
+    mine, long = (
+        Owner.of_user(alice.user),
+        "The ledger of the whole company is backed up every single night at 03:00 by Ann.",
+    )
+    note(long, owner=mine, tier="core", origin=Origin(trust=Trust.STATED))
+    note(long.replace(" is ", " gets ") + other, owner=mine, tier="core", origin=Origin(trust=Trust.DERIVED))
+
+    deciding.accept(alice.scope, the_only(propose(alice)).pk, at=timezone.now())
+
+    merged = Memory.objects.get(source_type="consolidation")
+    assert (merged.trust, merged.text) == (trust, long + ("\nAsk Ann first." if other else ""))
+
+
 def test_forgetting_a_source_forgets_the_merge(twice: list[Memory], alice: Person) -> None:
     change_set = the_only(propose(alice))
     deciding.accept(alice.scope, change_set.pk, at=timezone.now())
