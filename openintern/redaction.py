@@ -17,6 +17,9 @@ from django.conf import settings
 
 MARK = "[redacted]"
 _LEAST_LENGTH = 8  # a shorter value would be found in ordinary words
+_MOST_LEARNED = 1000
+
+_learned: dict[str, None] = {}  # secrets that this process came to know, the newest last
 
 _SECRET_VARIABLE = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD)$")
 _PATTERNS = re.compile(
@@ -36,6 +39,15 @@ _PATTERNS = re.compile(
 )
 
 
+def learn(secret: str) -> None:
+    """Leave this text out of events, logs and errors from now on; one too short to be told from words is not kept."""
+    if len(secret) < _LEAST_LENGTH or secret in _learned:
+        return
+    _learned[secret] = None
+    if len(_learned) > _MOST_LEARNED:
+        del _learned[next(iter(_learned))]
+
+
 def redact(value: Any) -> tuple[Any, bool]:
     """Return `value` (JSON-able) without secrets, and whether there were any. Keys of objects are left alone."""
     match value:
@@ -53,7 +65,7 @@ def redact(value: Any) -> tuple[Any, bool]:
 
 def redact_text(text: str) -> str:
     """Return `text` with a mark in place of every secret."""
-    for secret in _known():
+    for secret in (*_known(), *sorted(_learned, key=len, reverse=True)):
         text = text.replace(secret, MARK)
     return _PATTERNS.sub(MARK, text)
 
