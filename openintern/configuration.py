@@ -11,8 +11,9 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from decimal import Decimal, InvalidOperation
 from functools import cached_property
 from pathlib import Path
@@ -120,6 +121,30 @@ class Memory:
 
 
 @dataclass(frozen=True)
+class Program:
+    """A program of the operator's catalogue that organisations may use as an MCP server, by its name alone.
+
+    `{name}` as a whole word of `command` stands for a parameter, whose pattern is in `parameters`. It sees the
+    `readable` and `writable` paths and nothing else of the machine, unless it isn't `confined`; `network` lets it out.
+    """
+
+    command: tuple[str, ...]
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    readable: tuple[str, ...] = ()
+    writable: tuple[str, ...] = ()
+    network: bool = False
+    confined: bool = True
+
+
+@dataclass(frozen=True)
+class Mcp:
+    """Programs that organisations may use as MCP servers."""
+
+    catalogue: Mapping[str, Program] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Configuration:
     """Everything the operator chose. `problems` are the values that could not be used."""
 
@@ -127,6 +152,7 @@ class Configuration:
     server: Server
     agent: Agent
     memory: Memory = field(default_factory=Memory)
+    mcp: Mcp = field(default_factory=Mcp)
     problems: tuple[str, ...] = ()
 
 
@@ -141,6 +167,7 @@ def load(environ: Mapping[str, str] | None = None) -> Configuration:
         server=server,
         agent=_agent(sources, base_dir=server.base_dir),
         memory=_memory(sources),
+        mcp=Mcp(catalogue=sources.get("mcp.catalogue", "", _catalogue, {})),
         problems=tuple(sources.problems),
     )
     if not environ.get(TOLD):
@@ -402,6 +429,42 @@ def _amount(value: object) -> Decimal | None:
     if not amount.is_finite() or amount <= 0:
         raise ValueError
     return amount
+
+
+def _catalogue(value: object) -> dict[str, Program]:
+    """a catalogue of MCP servers (see docs/operations.md)"""
+    if not isinstance(value, dict):
+        raise TypeError
+    return {_named(name): _program(told) for name, told in value.items()}
+
+
+def _named(value: object) -> str:
+    name = _text(value)
+    if not re.fullmatch(r"[a-z][a-z0-9-]{0,39}", name):
+        raise ValueError
+    return name
+
+
+def _program(told: object) -> Program:
+    if not isinstance(told, dict) or set(told) - {each.name for each in fields(Program)}:
+        raise TypeError
+    command, parameters = told.get("command"), told.get("parameters", {})
+    environment = told.get("environment", {})
+    if not isinstance(command, list) or not command or not Path(_text(command[0])).is_absolute():
+        raise ValueError
+    if not isinstance(parameters, dict) or not isinstance(environment, dict):
+        raise TypeError
+    for pattern in parameters.values():
+        re.compile(_text(pattern))
+    return Program(
+        command=tuple(_text(word) for word in command),
+        parameters={_text(name): _text(pattern) for name, pattern in parameters.items()},
+        environment={_text(name): _text(word) for name, word in environment.items()},
+        readable=_texts(told.get("readable", [])),
+        writable=_texts(told.get("writable", [])),
+        network=_truth(told.get("network", False)),
+        confined=_truth(told.get("confined", True)),
+    )
 
 
 def _truth(value: object) -> bool:

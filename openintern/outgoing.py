@@ -124,9 +124,10 @@ class _GuardedBackend(httpcore.SyncBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
         """Connect to the first address that answers. Raises ConnectError where one of them is inside."""
-        addresses = _resolve(host, port)
-        if inside := [address for address in addresses if not _may_connect(host, port, address)]:
-            raise httpcore.ConnectError(f"{host} stands for {inside[0]}, which is not a public address")
+        try:
+            addresses = judged(host, port)
+        except Unreachable as error:
+            raise httpcore.ConnectError(str(error)) from error
         failure: Exception = httpcore.ConnectError(f"{host} has no address")
         for address in addresses:
             try:
@@ -179,6 +180,14 @@ def is_public(address: Address) -> bool:
     return address.is_global and not address.is_multicast and (carried is None or is_public(carried))
 
 
+def judged(host: str, port: int) -> list[Address]:
+    """Return the addresses that a name stands for at this moment. Raises Unreachable where there is none, or one is inside."""
+    addresses = _resolve(host, port)
+    if inside := [address for address in addresses if not _may_connect(host, port, address)]:
+        raise Unreachable(f"{host} stands for {inside[0]}, which is not a public address")
+    return addresses
+
+
 def _carried(address: Address) -> ipaddress.IPv4Address | None:
     if isinstance(address, ipaddress.IPv4Address):
         return None
@@ -208,7 +217,7 @@ def _resolve(host: str, port: int) -> list[Address]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise httpcore.ConnectError(f"{host} has no address") from error
+        raise Unreachable(f"{host} has no address") from error
     return [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
 
 

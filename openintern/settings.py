@@ -168,6 +168,7 @@ SPECTACULAR_SETTINGS = {
         "RunStatus": "runs.models.Run.Status",
         "EffectStatus": "runs.models.Effect.Status",
         "MemoryTier": "memory.models.Tier",
+        "McpServerState": "runs.models.McpServer.State",
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",

@@ -22,8 +22,33 @@ from openintern.tenancy.identity import ScopedRequest, may
 from openintern.tenancy.models import Project, User
 from openintern.text import shorten
 from runs import budgets, lifecycle
-from runs.models import Budget, Event, LedgerEntry, Run
+from runs.mcp import servers
+from runs.models import Budget, Event, LedgerEntry, McpServer, Run
 from runs.queue.models import Ticket
+
+
+class McpServerPages(ReadOnlyPages[McpServer]):
+    """To look at, and to test; they are added and approved on the page of MCP servers."""
+
+    list_display = ["name", "transport", "url", "program", "auth", "risk", "is_enabled", "state", "error", "looked_at"]
+    list_filter = ["state", "is_enabled"]
+    search_fields = ["name", "url"]
+    exclude = ["secret", "approved", "seen"]
+    actions = ["look"]
+
+    def has_look_permission(self, request: HttpRequest) -> bool:
+        return may(cast(ScopedRequest, request), "mcp_server", "change")
+
+    @action(description=_("Look at the selected servers"), permissions=["look"])
+    def look(self, request: HttpRequest, chosen: QuerySet[McpServer]) -> None:
+        for server in chosen:
+            seen = servers.look(asker(request), server.pk)
+            is_well = seen.state == McpServer.State.HEALTHY
+            messages.add_message(
+                request,
+                messages.SUCCESS if is_well else messages.WARNING,
+                f"{seen}: {seen.error or seen.get_state_display()}",
+            )
 
 
 class RunPages(ReadOnlyPages[Run]):
@@ -137,6 +162,7 @@ class LedgerPages(ReadOnlyPages[LedgerEntry]):
 
 organization_admin.register(Budget, BudgetPages)
 organization_admin.register(LedgerEntry, LedgerPages)
+organization_admin.register(McpServer, McpServerPages)
 organization_admin.register(Run, RunPages)
 organization_admin.register(Event, EventPages)
 organization_admin.register(Ticket, TicketPages)

@@ -10,3 +10,7 @@ class RunsConfig(AppConfig):
         """Let every app add its tools and health checks, as Django's admin lets them add theirs."""
         autodiscover_modules("tools")
         from runs import checks, merge_writer  # noqa: F401, PLC0415  register health checks, and who writes merges
+        from runs.mcp import offering  # noqa: PLC0415  it reads models
+        from runs.tools import registry  # noqa: PLC0415
+
+        registry.add_source("mcp_", offering.offered)

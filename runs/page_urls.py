@@ -3,6 +3,7 @@
 from django.urls import path
 
 from runs import inbox, spending, urls, views  # noqa: F401  `urls` registers the converters
+from runs.pages import foreign_servers
 
 urlpatterns = [
     path("", views.chat, name="chat"),
@@ -21,5 +22,7 @@ urlpatterns = [
     path("runs/<run_id:run_id>/approvals/<str:tool_call_id>", inbox.decide, name="decide-call"),
     path("budgets", spending.budgets_page, name="budgets"),
     path("budgets/<int:budget_id>/remove", spending.remove, name="remove-budget"),
+    path("mcp-servers", foreign_servers.mcp_servers, name="mcp-servers"),
+    path("mcp-servers/<int:server_id>/<str:action>", foreign_servers.act, name="mcp-server"),
     path("trace/<run_id:run_id>", views.trace, name="trace"),
 ]

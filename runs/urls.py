@@ -6,6 +6,7 @@ from runs import stream
 from runs.models import SESSION_KEY_PATTERN
 from runs.rest import approvals as approval_api
 from runs.rest import budgets as budget_api
+from runs.rest import mcp_servers as mcp_api
 from runs.rest import runs as api
 from runs.rest import uploads as upload_api
 
@@ -60,4 +61,8 @@ urlpatterns = [
     path("sessions", api.Sessions.as_view()),
     path("sessions/<session_key:session_key>/runs", api.SessionRuns.as_view()),
     path("budgets", budget_api.Budgets.as_view()),
+    path("mcp-servers", mcp_api.McpServers.as_view()),
+    path("mcp-servers/<int:server_id>", mcp_api.OneMcpServer.as_view()),
+    path("mcp-servers/<int:server_id>/look", mcp_api.McpServerLook.as_view()),
+    path("mcp-servers/<int:server_id>/approve", mcp_api.McpServerApprove.as_view()),
 ]

@@ -46,6 +46,8 @@ POLICY: Final[dict[tuple[str, str], Role]] = {
     ("upload", "read"): Role.VIEWER,
     ("upload", "create"): Role.MEMBER,
     ("upload", "delete"): Role.MEMBER,
+    ("mcp_server", "read"): Role.ADMIN,
+    ("mcp_server", "change"): Role.ADMIN,
     ("admin", "read"): Role.ADMIN,
     ("admin", "change"): Role.ADMIN,
 }

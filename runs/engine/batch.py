@@ -16,7 +16,7 @@ from django.db import connections
 from openintern.tenancy.scope import org_scope
 from runs.llm.types import ToolCall
 from runs.stop import Stop, Stopped
-from runs.tools.registry import Tool, ToolContext, ToolError
+from runs.tools.registry import Tool, ToolBlocked, ToolContext, ToolError
 
 logger = structlog.get_logger(__name__)
 
@@ -58,6 +58,7 @@ class Result:
     in_doubt: bool = False
     is_edited: bool = False
     from_outside: bool = False  # nobody we know wrote it
+    was_blocked: bool = False  # when it was about to be made, not before
 
     def payload(self) -> dict[str, Any]:
         """Return the payload of the `tool.result` event."""
@@ -143,12 +144,13 @@ def _overdue(one: Planned, elapsed: float) -> Result:
 def _call(one: Planned, context: ToolContext) -> Result:
     """Run one call in its own thread, inside the organisation, and leave no connection behind."""
     begun = time.monotonic()
-    value, error = None, ""
+    value, error, code = None, "", "TOOL_ERROR"
     try:
         with org_scope(context.scope.org):
             value = one.tool.call(context, one.call.arguments or {})
     except ToolError as refusal:
         error = str(refusal)
+        code = "BLOCKED" if isinstance(refusal, ToolBlocked) else code
     except Stopped:
         raise
     except Exception:  # a tool's bug must not end the run; the model hears of it, the operator reads the log
@@ -161,7 +163,9 @@ def _call(one: Planned, context: ToolContext) -> Result:
         one.call,
         value=value,
         error=error,
+        code=code,
         duration_ms=duration_ms,
         is_edited=one.is_edited,
-        from_outside=one.tool.from_outside,
+        from_outside=one.tool.from_outside and code != "BLOCKED",
+        was_blocked=code == "BLOCKED",
     )

@@ -16,6 +16,7 @@ from runs.tools.policy import Mandate, Verdict, decide
 from runs.tools.registry import ToolError, tools
 
 _BLOCKED = ("BLOCKED", doom_loop.REFUSED)
+BLOCKED_TOOL = "tool.blocked"  # by what is known of the tool itself; stands where a policy rule's name stands
 NOT_OFFERED = "not_offered"  # by a run that began before there was the tool; stands where a policy rule's name stands
 
 
@@ -34,7 +35,9 @@ def sort_calls(
     return planned, refused
 
 
-def _judge(call: ToolCall, offered: Sequence[str], mandate: Mandate, *, is_tainted: bool) -> Planned | Result:
+def _judge(  # noqa: PLR0911  one for each reason to refuse
+    call: ToolCall, offered: Sequence[str], mandate: Mandate, *, is_tainted: bool
+) -> Planned | Result:
     """Hold a call against what exists, what its schema allows, and what policy allows – in this order."""
     tool = tools().get(call.name)
     if tool is None:
@@ -45,6 +48,8 @@ def _judge(call: ToolCall, offered: Sequence[str], mandate: Mandate, *, is_taint
         tool.validate(call.arguments)
     except ToolError as error:
         return Result(call, error=str(error), code="INVALID_ARGUMENTS")
+    if tool.blocked:
+        return Result(call, error=f"Blocked: {tool.blocked}", code="BLOCKED", rule=BLOCKED_TOOL)
     decision = decide(tool=tool, mandate=mandate, is_tainted=is_tainted)
     if decision.verdict is Verdict.DENY:
         return Result(call, error=f"Blocked: {decision.reason}", code="BLOCKED", rule=decision.rule)
@@ -201,7 +206,14 @@ def _call_draft(call: ToolCall, allowed: Planned | None, refusal: Result | None)
 def result_drafts(results: Sequence[Result], *, order: Sequence[ToolCall] = ()) -> list[Draft]:
     """One `tool.result` for each result, in the order of the calls where it is given."""
     places = {call.id: place for place, call in enumerate(order)}
-    return [
-        Draft(EventType.TOOL_RESULT, result.payload())
-        for result in sorted(results, key=lambda result: places.get(result.call.id, 0))
-    ]
+    in_order = sorted(results, key=lambda result: places.get(result.call.id, 0))
+    return [draft for result in in_order for draft in _result_drafts(result)]
+
+
+def _result_drafts(result: Result) -> list[Draft]:
+    """A result; before it, that the call was blocked, where that turned out only when it was made."""
+    told = Draft(EventType.TOOL_RESULT, result.payload())
+    if not result.was_blocked:
+        return [told]
+    about = {"toolName": result.call.name, "tool_call_id": result.call.id, "args": result.call.arguments}
+    return [Draft(EventType.TOOL_BLOCKED, about | {"reason": result.error, "rule": BLOCKED_TOOL}), told]

@@ -42,9 +42,21 @@ def of_beginning(run: Run) -> Taint | None:
     """Return what a run has from its very beginning: files that were sent along, and what its session has heard."""
     if attached := run.config.get("attachments"):
         return Taint("attachment", str(attached[0]["original_name"]))
+    if (untold := _of_history(run)) is not None:
+        return untold
     tainted = Run.objects.filter(pk__in=earlier_run_ids(run), taint__isnull=False).values_list("pk", flat=True)
     earlier = tainted.order_by("-created_at").first()
     return Taint("session", earlier) if earlier else None
+
+
+def _of_history(run: Run) -> Taint | None:
+    """What a client that keeps the talk itself brings along: answers of which nobody knows what they had read, or one does."""
+    if not any(message["role"] == "assistant" for message in run.config.get("history") or ()):
+        return None
+    follows = run.config.get("follows")
+    if follows is None or Run.objects.filter(pk=follows, taint__isnull=False).exists():
+        return Taint("session", follows or "history")
+    return None
 
 
 def first_in(run: Run, told: Iterable[Draft | Event]) -> Taint | None:

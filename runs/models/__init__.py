@@ -11,6 +11,7 @@
 | LedgerEntry | budgets                                    | reserved in its own, settled with the model's answer |
 | Budget     | budgets (set, remove)                       | with its audit row   |
 | KeptAnswer | idempotency                                 | with what the request did |
+| McpServer  | mcp.servers (admins), mcp.health (calls)    | with its audit row; its own |
 """
 
 from runs.models.approval import Approval
@@ -18,6 +19,7 @@ from runs.models.budget import Budget, LedgerEntry
 from runs.models.effect import Effect
 from runs.models.history import Checkpoint, Event, LiveText
 from runs.models.kept_answer import KeptAnswer
+from runs.models.mcp_server import McpServer
 from runs.models.run import DEFAULT_AGENT, Run
 from runs.models.session import DEFAULT_SESSION_KEY, SESSION_KEY_PATTERN, Session
 from runs.models.upload import Upload
@@ -34,6 +36,7 @@ __all__ = [
     "KeptAnswer",
     "LedgerEntry",
     "LiveText",
+    "McpServer",
     "Run",
     "Session",
     "Upload",

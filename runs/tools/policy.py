@@ -223,4 +223,8 @@ def decide(*, tool: Tool, mandate: Mandate | None = None, is_tainted: bool = Fal
 
 def offered_tools(mandate: Mandate | None = None) -> list[Tool]:
     """Return the tools a run is told about: those it may call, be it after asking."""
-    return [tool for tool in tools().values() if decide(tool=tool, mandate=mandate).verdict is not Verdict.DENY]
+    return [
+        tool
+        for tool in tools().values()
+        if not tool.blocked and decide(tool=tool, mandate=mandate).verdict is not Verdict.DENY
+    ]

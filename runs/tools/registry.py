@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping, ValuesView
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -44,6 +43,10 @@ _LEGAL_NAME: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9_-]{0,63}")
 
 class ToolError(Exception):
     """A refusal or a failure that the model should read, and can often mend by calling differently."""
+
+
+class ToolBlocked(ToolError):
+    """A call that may not be made, as it turned out when it was made: nothing happened."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +89,7 @@ class Tool:
     hazard: Hazard = "sends"
     taints: bool = True
     from_outside: bool = False  # what it returns was written by nobody we know: web pages, foreign servers
+    blocked: str = ""  # why it may not be called for the time being, by anybody
 
     def __post_init__(self) -> None:
         if not _LEGAL_NAME.fullmatch(self.name):
@@ -149,11 +153,49 @@ class Tool:
 
 
 _registered: dict[str, Tool] = {}
+_sources: list[tuple[str, Callable[[], Iterable[Tool]]]] = []
+
+
+class _All(Mapping[str, Tool]):
+    """The registered tools, and those of the sources, which are asked only for names that could be theirs."""
+
+    def __getitem__(self, name: str) -> Tool:
+        if name in _registered:
+            return _registered[name]
+        theirs = (tool for prefix, source in _sources if name.startswith(prefix) for tool in source())
+        found = next((tool for tool in theirs if tool.name == name), None)
+        if found is None:
+            raise KeyError(name)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._whole())
+
+    def __len__(self) -> int:
+        return len(self._whole())
+
+    def values(self) -> ValuesView[Tool]:
+        return self._whole().values()
+
+    def items(self) -> ItemsView[str, Tool]:
+        return self._whole().items()
+
+    def _whole(self) -> dict[str, Tool]:
+        whole = dict(_registered)
+        for _, source in _sources:
+            for tool in source():
+                whole.setdefault(tool.name, tool)
+        return whole
 
 
 def tools() -> Mapping[str, Tool]:
-    """Return every known tool by name, in the order they were registered."""
-    return MappingProxyType(_registered)
+    """Return every tool known to the current organisation by name: the registered ones in their order, then its own."""
+    return _All()
+
+
+def add_source(prefix: str, source: Callable[[], Iterable[Tool]]) -> None:
+    """Have tools come from somewhere else too: `source` gives those of the current organisation, whose names begin so."""
+    _sources.append((prefix, source))
 
 
 def register(new: Tool) -> None:

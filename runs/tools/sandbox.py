@@ -12,7 +12,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -76,7 +76,7 @@ def _problem() -> str:
     if os.geteuid() == 0:
         return "the server runs as root, whom the kernel allows any number of processes: run it as another user"
     tried = subprocess.run(
-        [*_walls(), *_SEALS, *_bounds(), "true"],
+        [*walls(), *_SEALS, *_bounds(), "true"],
         capture_output=True,
         text=True,
         timeout=10,
@@ -97,15 +97,25 @@ def run(command: str, *, folder: int, cwd: str, timeout: float, stop: Stop, most
     """
     require()
     place = ["--bind", f"/proc/self/fd/{folder}", INSIDE, "--chdir", f"{INSIDE}/{cwd}".removesuffix("/.")]
-    inside = [*_walls(), *place, *_SEALS, *_bounds(), "sh", "-c", command]
+    inside = [*walls(), *place, *_SEALS, *_bounds(), "sh", "-c", command]
     with _started(inside, keep=folder) as process:
         captured, is_late = _collect(process, ends_at=time.monotonic() + timeout, stop=stop, most=most)
     return Outcome(None if is_late else _shell_code(process.returncode), *captured)
 
 
-def _walls() -> list[str]:
+def walls(*, environment: Mapping[str, str] = _ENVIRONMENT, has_network: bool = False) -> list[str]:
     """Return the command line of bubblewrap that leaves a process with nothing: it grows by what is added."""
-    walls = ["bwrap", "--unshare-all", "--unshare-user", "--uid", _NOBODY, "--gid", _NOBODY, "--disable-userns"]
+    walls = [
+        "bwrap",
+        "--unshare-all",
+        *(["--share-net"] if has_network else []),
+        "--unshare-user",
+        "--uid",
+        _NOBODY,
+        "--gid",
+        _NOBODY,
+        "--disable-userns",
+    ]
     walls += ["--die-with-parent", "--new-session", "--cap-drop", "ALL", "--hostname", "sandbox"]
     walls += [
         "--ro-bind",
@@ -126,7 +136,7 @@ def _walls() -> list[str]:
         elif path.is_dir():
             walls += ["--ro-bind", str(path), str(path)]
     walls.append("--clearenv")
-    for name, value in _ENVIRONMENT.items():
+    for name, value in environment.items():
         walls += ["--setenv", name, value]
     return walls
 

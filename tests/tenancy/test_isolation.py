@@ -50,6 +50,7 @@ from runs.models import (
     KeptAnswer,
     LedgerEntry,
     LiveText,
+    McpServer,
     Run,
     Session,
     Upload,
@@ -76,6 +77,8 @@ NEVER = {
     "tool_call_id": "call_never",
     "upload_id": "upl_never",
     "approval_id": "apr_never",
+    "server_id": "98765",
+    "action": "look",
     "budget_id": "98765",
     "role_id": "role_never",
     "document_id": "doc_neverExisted1234567",
@@ -99,6 +102,8 @@ class Property:
             "run_id": self.run.pk,
             "upload_id": self.rows[Upload].pk,
             "approval_id": self.rows[Approval].pk,
+            "server_id": self.rows[McpServer].pk,
+            "action": "look",
             "budget_id": self.rows[Budget].pk,
             "role_id": self.rows[Role].pk,
             "memory_id": self.rows[Memory].pk,
@@ -217,6 +222,7 @@ def _rows_of_a_run(cast: Cast) -> dict[type[Model], Any]:
         KeptAnswer: KeptAnswer.objects.create(
             user=cast.alice.user, key=CANARY, request_digest="", status=201, body=CANARY
         ),
+        McpServer: McpServer.objects.create(name="canary", transport="http", url=f"https://{CANARY}.example/mcp"),
         LiveText: LiveText.objects.create(run=run, attempt=1, step=1, text=CANARY),
         Budget: Budget.objects.create(limit_usd=7, limit_tokens=7_000_000),
         LedgerEntry: LedgerEntry.objects.create(
