@@ -14,6 +14,7 @@ import structlog
 from django.db import connections
 
 from openintern.tenancy.scope import org_scope
+from runs.engine import spans
 from runs.llm.types import ToolCall
 from runs.stop import Stop, Stopped
 from runs.tools.registry import Tool, ToolBlocked, ToolContext, ToolError
@@ -144,20 +145,10 @@ def _overdue(one: Planned, elapsed: float) -> Result:
 def _call(one: Planned, context: ToolContext) -> Result:
     """Run one call in its own thread, inside the organisation, and leave no connection behind."""
     begun = time.monotonic()
-    value, error, code = None, "", "TOOL_ERROR"
-    try:
-        with org_scope(context.scope.org):
-            value = one.tool.call(context, one.call.arguments or {})
-    except ToolError as refusal:
-        error = str(refusal)
-        code = "BLOCKED" if isinstance(refusal, ToolBlocked) else code
-    except Stopped:
-        raise
-    except Exception:  # a tool's bug must not end the run; the model hears of it, the operator reads the log
-        logger.exception("tool failed", tool=one.tool.name, run=context.run_id)
-        error = f"{one.tool.name} failed with an internal error"
-    finally:
-        connections.close_all()
+    with spans.tool_call(one.tool.name, one.call.id) as span:
+        value, error, code = _try(one, context)
+        if error:
+            span.failed(code)
     duration_ms = round((time.monotonic() - begun) * 1000)
     return Result(
         one.call,
@@ -169,3 +160,19 @@ def _call(one: Planned, context: ToolContext) -> Result:
         from_outside=one.tool.from_outside and code != "BLOCKED",
         was_blocked=code == "BLOCKED",
     )
+
+
+def _try(one: Planned, context: ToolContext) -> tuple[Any, str, str]:
+    """Return what the tool returned, in words for the model what went wrong, and the code of that."""
+    try:
+        with org_scope(context.scope.org):
+            return one.tool.call(context, one.call.arguments or {}), "", "TOOL_ERROR"
+    except ToolError as refusal:
+        return None, str(refusal), "BLOCKED" if isinstance(refusal, ToolBlocked) else "TOOL_ERROR"
+    except Stopped:
+        raise
+    except Exception:  # a tool's bug must not end the run; the model hears of it, the operator reads the log
+        logger.exception("tool failed", tool=one.tool.name, run=context.run_id)
+        return None, f"{one.tool.name} failed with an internal error", "TOOL_ERROR"
+    finally:
+        connections.close_all()

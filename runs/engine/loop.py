@@ -13,7 +13,7 @@ import structlog
 
 from openintern.tenancy.models import Organization
 from runs.budgets import OverBudget
-from runs.engine import approval, batch, compaction, doom_loop, effects, limits, plan, transactions
+from runs.engine import approval, batch, compaction, doom_loop, effects, limits, plan, spans, transactions
 from runs.engine.batch import Planned, Result
 from runs.engine.outcomes import CallTools, Fail, Finish, Outcome, Wait
 from runs.engine.work import Work
@@ -54,9 +54,18 @@ def execute(org: Organization, claim: Claim, hold: Hold) -> None:
         losses = transactions.count_losses(claim)
         work = transactions.begin(org, claim, stop=hold.stop, losses=losses)
         if work is not None:
-            _advance(work, hold, losses=losses)
+            with spans.attempt(org, work.run) as span:
+                _advance(work, hold, losses=losses)
+                _tell_end(span, work.run)
     except StaleAttempt:
         logger.info("run went on without this worker", run=claim.run_id, attempt=claim.attempt)
+
+
+def _tell_end(span: spans.Span, run: Run) -> None:
+    """Say in the trace how the attempt left the run."""
+    span.tell({"openintern.status": run.status})
+    if run.status == Run.Status.FAILED:
+        span.failed(str((run.error or {}).get("code", "INTERNAL_ERROR")))
 
 
 def give_up(org: Organization, claim: Claim) -> None:

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from openintern.redaction import redact, redact_text
 from runs import budgets
+from runs.engine import spans
 from runs.engine.recall import recall
 from runs.engine.work import Work
 from runs.events import Draft, EventType
@@ -33,13 +34,15 @@ def ask_model(work: Work) -> Answer:
     work.estimated_tokens = context.estimate(request.messages, request.tools)
     work.held = budgets.reserve(work.run, request, at=timezone.now())
     begun = time.monotonic()
-    answer = ask(
-        request,
-        stop=work.stop,
-        on_text=work.live.add,
-        on_silence=work.live.catch_up,
-        on_retry=lambda retry: _retried(work, retry),
-    )
+    with spans.model_call(request) as span:
+        answer = ask(
+            request,
+            stop=work.stop,
+            on_text=work.live.add,
+            on_silence=work.live.catch_up,
+            on_retry=lambda retry: _retried(work, retry),
+        )
+        span.answered(answer)
     work.answered_in_ms = round((time.monotonic() - begun) * 1000)
     return _without_secrets(_with_new_ids(answer, work))
 
