@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Hashable, Mapping
-from typing import Any, ClassVar, Final, cast
+from typing import Any, ClassVar, Final, NamedTuple, cast
 
+from django.db.models import Count, Q
 from django.http import QueryDict
 from django.urls import path
 from django.utils import timezone
@@ -23,7 +24,7 @@ from openintern.tenancy.access import access
 from openintern.tenancy.renewal import Credential, renew
 from openintern.tenancy.scope import Scope, org_scope
 from runs import lifecycle, urls  # noqa: F401  `urls` registers the converters
-from runs.models import Run
+from runs.models import Approval, Run
 from runs.stream import hub, organization_of, readable
 
 _MOST_WAITING: Final = 1000  # changes that a slow client is kept; after that it is told to look again
@@ -101,12 +102,12 @@ class Console(Socket):
 
 @access("run", GET="read")
 class Inbox(Socket):
-    """What changes among the runs that a person may see: which run, and how it stands."""
+    """What changes among the runs that a person may see: which run, how it stands, and what it asks people."""
 
     async def open(self) -> None:
         """Watch the organisation. What was before is on the pages and in the API."""
         self.subscriber: Hashable = self.credential
-        self._waiting: dict[str, str] = {}
+        self._waiting: dict[str, RunState] = {}
         self._has_missed = False
         self._something = asyncio.Event()
         self._schema = self.credential.scope.org.schema_name
@@ -119,9 +120,9 @@ class Inbox(Socket):
             _bulletins.leave(self, self._schema)
         await super().disconnect(code)
 
-    def note(self, changes: Mapping[str, str]) -> None:
+    def note(self, changes: Mapping[str, Hashable]) -> None:
         """Keep the newest state of each run until it is sent."""
-        self._waiting |= changes
+        self._waiting |= cast(Mapping[str, RunState], changes)
         if len(self._waiting) > _MOST_WAITING:
             self._waiting.clear()
             self._has_missed = True
@@ -149,18 +150,28 @@ class Inbox(Socket):
         self._something.clear()
         waiting, self._waiting = self._waiting, {}
         missed, self._has_missed = self._has_missed, False
-        for run_id, status in waiting.items():
-            await self.tell("run.changed", {"run_id": run_id, "status": status})
+        for run_id, state in waiting.items():
+            await self.tell("run.changed", {"run_id": run_id, **state._asdict()})
         if missed:
             await self.tell("missed", {"ts": now()})
+
+
+class RunState(NamedTuple):
+    """How a run stands. `approvals` are those of its calls that wait for a person's decision."""
+
+    status: str
+    approvals: int
 
 
 class RunChanges:
     """The states of runs, for the bulletins of `openintern.live`."""
 
-    def states(self, schema: str, ids: Collection[str]) -> Mapping[str, str]:
+    def states(self, schema: str, ids: Collection[str]) -> Mapping[str, RunState]:
+        is_open = Q(approvals__status=Approval.Status.PENDING)
         with org_scope(organization_of(schema)):
-            return dict(Run.objects.filter(pk__in=ids).values_list("pk", "status"))
+            rows = Run.objects.filter(pk__in=ids).annotate(asked=Count("approvals", filter=is_open))
+            told = rows.values_list("pk", "status", "asked")
+            return {run_id: RunState(status, asked) for run_id, status, asked in told}
 
     def visible(self, subscriber: Hashable, ids: Collection[str]) -> Collection[str]:
         credential = cast(Credential, subscriber)

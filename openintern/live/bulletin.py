@@ -25,7 +25,7 @@ class Watcher(Protocol):
 
     subscriber: Hashable
 
-    def note(self, changes: Mapping[str, str]) -> None:
+    def note(self, changes: Mapping[str, Hashable]) -> None:
         """Take the new state of things, by id."""
         ...
 
@@ -41,7 +41,7 @@ class Watcher(Protocol):
 class ChangeSource(Protocol):
     """Where the states come from. Called in reader threads; each call enters the tenant for itself."""
 
-    def states(self, schema: str, ids: Collection[str]) -> Mapping[str, str]:
+    def states(self, schema: str, ids: Collection[str]) -> Mapping[str, Hashable]:
         """Return the state of each thing that is there."""
         ...
 
@@ -61,7 +61,7 @@ class Bulletin:
         self.watchers: set[Watcher] = set()
         self._schema = schema
         self._source = source
-        self._known: OrderedDict[str, str] = OrderedDict()
+        self._known: OrderedDict[str, Hashable] = OrderedDict()
         self._rung: set[str] = set()
         self._has_missed = False
         self._something = asyncio.Event()
@@ -112,7 +112,7 @@ class Bulletin:
             for watcher in [each for each in self.watchers if told and each.subscriber == subscriber]:
                 watcher.note(told)
 
-    def _remember(self, changes: Mapping[str, str]) -> None:
+    def _remember(self, changes: Mapping[str, Hashable]) -> None:
         self._known |= changes
         while len(self._known) > REMEMBERED:
             self._known.popitem(last=False)

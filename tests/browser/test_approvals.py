@@ -97,3 +97,19 @@ def test_the_inbox_counts_shows_and_decides(
     look(page, "approval-trace")
     assert sent == ["alice@example.org: A trial."]
     assert second.pk != first.pk
+
+
+def test_the_number_beside_the_page_and_the_page_itself_hear_of_a_question_at_once(
+    visit: Visit, committed: Cast, start_run: StartRun, work: Work, sent: list[str]
+) -> None:
+    page = visit.sign_in(committed.alice)
+    page.clock.install()  # so that what the page does by the clock can't be what brings it
+    with page.expect_websocket():
+        page.goto("/approvals")
+    expect(page.get_by_text("Nothing waits for a decision.")).to_be_visible()
+    ask(start_run, committed, "s_ask_socket")
+    work()
+
+    page.clock.run_for(1000)
+    expect(page.locator(".nav-count .badge")).to_have_text("1", timeout=20_000)
+    expect(page.get_by_role("button", name="Approve", exact=True)).to_be_visible()

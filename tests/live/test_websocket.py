@@ -7,6 +7,7 @@ import json
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -20,7 +21,8 @@ from openintern.tenancy import keys, people
 from openintern.tenancy.access import access_of
 from openintern.tenancy.models import ApiKey, AuditEntry, Membership, Organization
 from openintern.tenancy.roles import Role
-from runs.models import Run
+from openintern.tenancy.scope import org_scope
+from runs.models import Approval, Run
 from runs.sockets import urlpatterns
 from runs.stream import hub as runs_hub
 from tests.conftest import Cast, Person, admit, events_of, reload
@@ -176,6 +178,27 @@ class TestInbox:
 
         said = hear(client, lambda said: said["event"] == "run.changed" and said["data"]["run_id"] == script.run.pk)
         assert said["data"]["status"] == "completed"
+
+    def test_it_is_told_what_a_run_asks_people_and_that_it_was_decided(
+        self, dial: Dial, server: Server, committed: Cast, script: Script
+    ) -> None:
+        script.begin()
+        client = watch(dial, server)
+        about = {"run": script.run, "step": 1, "agent_id": "main", "tool": "send", "risk": "high", "arguments": {}}
+        with org_scope(committed.alice.org):
+            for call in ("one", "two"):
+                expires_at = timezone.now() + timedelta(days=1)
+                Approval.objects.create(tool_call_id=call, rule="risk.high", expires_at=expires_at, **about)
+        script.note("asked")
+        asked = hear(client, lambda said: said["event"] == "run.changed" and said["data"]["approvals"] == 2)
+
+        with org_scope(committed.alice.org):
+            Approval.objects.filter(run=script.run, tool_call_id="one").update(status="withdrawn")
+        script.note("decided")
+
+        decided = hear(client, lambda said: said["event"] == "run.changed" and said["data"]["approvals"] == 1)
+        assert asked["data"] == {"run_id": script.run.pk, "status": "running", "approvals": 2}
+        assert decided["data"]["status"] == "running"
 
     def test_others_hear_nothing_of_it(
         self, dial: Dial, server: Server, committed: Cast, script: Script, dora: Person
