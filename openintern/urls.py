@@ -11,6 +11,7 @@ from openintern.tenancy.access import access, public
 urlpatterns = [
     path("", include("openintern.tenancy.urls")),
     path("", include("runs.page_urls")),
+    path("", include("teams.page_urls")),
     path("", include("memory.page_urls")),
     path("language", public(set_language), name="set_language"),
     path("health", health.report, name="health"),

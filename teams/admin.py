@@ -1,4 +1,4 @@
-"""Roles in the organisation's admin."""
+"""Roles and skills in the organisation's admin."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.contrib.admin import display
+from django.contrib.admin import action, display
 from django.contrib.admin.widgets import FilteredSelectMultiple
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.urls import path
+from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from openintern.administration import OrganizationPages, asker
+from openintern.administration import OrganizationPages, ReadOnlyPages, asker
 from openintern.errors import OpenInternError
 from openintern.sites import organization_admin
 from openintern.tenancy.identity import may
@@ -26,8 +27,8 @@ from runs.pinning import given_by
 from runs.rehearsal import MOST_DAYS, Change, rehearse
 from runs.tools.policy import Lists
 from runs.tools.registry import tools
-from teams import roles
-from teams.models import Role
+from teams import roles, skills
+from teams.models import Role, Skill
 
 
 def _picker(name: str, *, label: Any = None) -> forms.MultipleChoiceField:
@@ -42,7 +43,9 @@ def _picker(name: str, *, label: Any = None) -> forms.MultipleChoiceField:
 def tool_choices(kept: list[str]) -> list[tuple[str, str]]:
     """Return what a list of tools can be made of: every tool, and what stands in the list already."""
     known = [(tool.name, f"{tool.name} ({tool.risk})") for tool in tools().values()]
-    return [*known, *((entry, entry) for entry in kept if entry not in tools())]
+    known += [(f"skill:{skill_id}", f"skill: {name}") for skill_id, name in Skill.objects.values_list("pk", "name")]
+    names = {name for name, _label in known}
+    return [*known, *((entry, entry) for entry in kept if entry not in names)]
 
 
 class RoleForm(forms.ModelForm[Role]):
@@ -188,8 +191,43 @@ class RolePages(OrganizationPages[Role]):
         roles.delete(asker(request), obj.pk)
 
 
+class SkillPages(ReadOnlyPages[Skill]):
+    """Skills to look at, to put in force and to take out of it; they are written on their own pages."""
+
+    list_display = ["name", "risk", "in_force", "is_for_everybody", "lowers_risk", "health_status", "page"]
+    list_filter = ["health_status", "is_for_everybody", "lowers_risk"]
+    list_select_related = ["current", "enabled"]
+    search_fields = ["name", "current__description"]
+    fields = ["name", "risk", "in_force", "is_for_everybody", "roles", "lowers_risk", "health_status", "page"]
+    readonly_fields = ["risk", "in_force", "page"]
+    actions = ["enable", "disable"]
+
+    @display(description=_("risk"))
+    def risk(self, skill: Skill) -> str:
+        return skill.current.get_risk_level_display() if skill.current else ""
+
+    @display(description=_("in force"))
+    def in_force(self, skill: Skill) -> str:
+        return f"v{skill.enabled.number}" if skill.enabled else ""
+
+    @display(description=_("page"))
+    def page(self, skill: Skill) -> SafeString:
+        return format_html('<a href="{}">{}</a>', reverse("skill", args=[skill.pk]), _("open"))
+
+    @action(description=_("Put the selected skills in force"))
+    def enable(self, request: HttpRequest, chosen: QuerySet[Skill]) -> None:
+        for skill in chosen:
+            skills.change(asker(request), skill.pk, is_enabled=True)
+
+    @action(description=_("Take the selected skills out of force"))
+    def disable(self, request: HttpRequest, chosen: QuerySet[Skill]) -> None:
+        for skill in chosen:
+            skills.change(asker(request), skill.pk, is_enabled=False)
+
+
 def _given(role: Role) -> dict[str, Any]:
     return given_by(brief_of(role.pk), delegated=Lists())
 
 
 organization_admin.register(Role, RolePages)
+organization_admin.register(Skill, SkillPages)

@@ -3,18 +3,28 @@
 from django.urls import path, register_converter
 
 from runs.urls import RunId
-from teams.rest import roles
+from teams.rest import roles, skills
 
 
 class RoleId(RunId):
     regex = r"role_[A-Za-z0-9]{1,36}"
 
 
+class SkillId(RunId):
+    regex = r"skill_[A-Za-z0-9]{1,36}"
+
+
 register_converter(RoleId, "role_id")
+register_converter(SkillId, "skill_id")
 
 urlpatterns = [
     path("roles", roles.Roles.as_view()),
     path("roles/batch-delete", roles.RolesDeletion.as_view()),
     path("roles/<role_id:role_id>", roles.OneRole.as_view()),
     path("roles/<role_id:role_id>/stats", roles.RoleStats.as_view()),
+    path("skills", skills.Skills.as_view()),
+    path("skills/import", skills.SkillImport.as_view()),
+    path("skills/<skill_id:skill_id>", skills.OneSkill.as_view()),
+    path("skills/<skill_id:skill_id>/versions", skills.SkillVersions.as_view()),
+    path("skills/<skill_id:skill_id>/health", skills.SkillHealth.as_view()),
 ]

@@ -72,6 +72,7 @@ def test_an_owner_can_look_at_each_row_of_each_list(alice: Person, start_run: Ca
         remember(owner=Owner.of_user(alice.user), tier="core", text="a fact", origin=Origin())
         ChangeSet.objects.create(user=alice.user)
         ConsolidationPolicy.objects.create()
+        teams.models.Skill.objects.create(name="filing")
     client = alice.signed_in()
     rows = re.findall(rf'href="({path}[^"]+/change/)', client.get(path).content.decode())
 

@@ -51,7 +51,7 @@ def calls(*names: str, **arguments: Any) -> dict[str, Any]:
 
 def effects_of(person: Person, run: Run) -> dict[str, str]:
     with org_scope(person.org):
-        return dict(Effect.objects.filter(run=run).order_by("ordinal").values_list("tool_call_id", "status"))
+        return dict(Effect.objects.filter(run=run).order_by("pk").values_list("tool_call_id", "status"))
 
 
 def checkpoints_of(person: Person, run: Run) -> list[tuple[int, int]]:

@@ -56,7 +56,7 @@ from runs.models import (
     Upload,
 )
 from runs.queue.models import Ticket
-from teams.models import Role
+from teams.models import Role, Skill, SkillVersion
 from tests.conftest import Cast
 from tests.resolver import Endpoint, endpoints
 
@@ -82,6 +82,7 @@ NEVER = {
     "budget_id": "98765",
     "role_id": "role_never",
     "document_id": "doc_neverExisted1234567",
+    "skill_id": "skill_never",
     "memory_id": "00000000-0000-4000-8000-000000000000",
     "change_set_id": "00000000-0000-4000-8000-000000000000",
 }
@@ -106,6 +107,7 @@ class Property:
             "action": "look",
             "budget_id": self.rows[Budget].pk,
             "role_id": self.rows[Role].pk,
+            "skill_id": self.rows[Skill].pk,
             "memory_id": self.rows[Memory].pk,
             "change_set_id": self.rows[ChangeSet].pk,
             "document_id": self.rows[Document].pk,
@@ -134,7 +136,11 @@ def acmes(cast: Cast, django_db_blocker: Any) -> Iterator[Property]:
 
 
 def _rows_of_a_team() -> dict[type[Model], Any]:
-    return {Role: Role.objects.create(name=CANARY, system_prompt=CANARY)}
+    skill = Skill.objects.create(name=CANARY)
+    version = SkillVersion.objects.create(skill=skill, number=1, text=CANARY)
+    skill.current = skill.enabled = version
+    skill.save()
+    return {Role: Role.objects.create(name=CANARY, system_prompt=CANARY), Skill: skill, SkillVersion: version}
 
 
 def _rows_of_a_memory(cast: Cast) -> dict[type[Model], Any]:
