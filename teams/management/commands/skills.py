@@ -7,9 +7,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from openintern.errors import OpenInternError
+from openintern.tenancy.arguments import add_scope_arguments, scope_from
 from openintern.tenancy.scope import Scope, org_scope
 from openintern.text import shorten
-from runs.management.commands._asking import add_scope_arguments, scope_from
 from teams import package, skills
 from teams.rest.skills import SkillRow
 
