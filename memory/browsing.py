@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from django.db.models import QuerySet
@@ -86,6 +86,16 @@ def source_types(scope: Scope) -> list[str]:
     """Return the kinds of sources that the memories in sight have."""
     kinds = Memory.objects.filter(shelf__in=keeping.shelves(scope)).exclude(source_type="").order_by()
     return sorted(kinds.values_list("source_type", flat=True).distinct())
+
+
+def within(scope: Scope, slug: str) -> Scope:
+    """Return the scope in the project of that name, one of those in sight; as it is where none is named."""
+    if not slug:
+        return scope
+    project = next((each for each in projects(scope) if each.slug == slug), None)
+    if project is None:
+        raise NotFound("Project")
+    return replace(scope, project=project)
 
 
 def projects(scope: Scope) -> list[Project]:

@@ -2,8 +2,9 @@
 
 from django.urls import path
 
-from memory import views
+from memory import urls, views  # noqa: F401  `urls` registers the converter
 from memory.consolidation import views as changes
+from memory.documents import views as documents
 
 urlpatterns = [
     path("memory", views.memories, name="memory"),
@@ -16,4 +17,8 @@ urlpatterns = [
     path("memory/changes/<uuid:change_set_id>/accept", changes.accept, name="accept-changes"),
     path("memory/changes/<uuid:change_set_id>/reject", changes.reject, name="reject-changes"),
     path("memory/changes/<uuid:change_set_id>/rollback", changes.roll_back, name="roll-back-changes"),
+    path("memory/documents", documents.documents, name="documents"),
+    path("memory/documents/<document_id:document_id>/forget", documents.forget, name="forget-document"),
+    path("memory/documents/<document_id:document_id>/restore", documents.restore, name="restore-document"),
+    path("memory/documents/<document_id:document_id>/retry", documents.retry, name="retry-document"),
 ]

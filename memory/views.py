@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
-from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
@@ -18,7 +17,6 @@ from memory import browsing, forms, keeping
 from memory.keeping import Wanted
 from memory.models import Tier
 from memory.pages import rows
-from openintern.errors import NotFound
 from openintern.pages import address, render_frame, scope_of
 from openintern.paging import newest_first, whole_number
 from openintern.tenancy.access import access
@@ -101,19 +99,9 @@ def _keep(request: HttpRequest, scope: Scope) -> HttpResponse:
         return _show(request, scope, form=form)
     given = {**form.cleaned_data, "text": form.cleaned_data["text"].replace("\r\n", "\n")}
     slug = given.pop("project")
-    memory = keeping.keep(_within(scope, slug), **given, owner="project" if slug else "user")
+    memory = keeping.keep(browsing.within(scope, slug), **given, owner="project" if slug else "user")
     messages.success(request, _("Remembered."))
     return redirect("memory-item", memory.pk)
-
-
-def _within(scope: Scope, slug: str) -> Scope:
-    """Return the scope in the project of that name, one of those in sight."""
-    if not slug:
-        return scope
-    project = next((each for each in browsing.projects(scope) if each.slug == slug), None)
-    if project is None:
-        raise NotFound("Project")
-    return replace(scope, project=project)
 
 
 def _show(request: HttpRequest, scope: Scope, *, form: forms.NewMemory) -> HttpResponse:
@@ -130,7 +118,6 @@ def _show(request: HttpRequest, scope: Scope, *, form: forms.NewMemory) -> HttpR
         "project": scope.project,
         "form": form,
         "may_write": allows(scope.role, "memory", "create"),
-        "documents_url": _documents_url(),
         "is_filtered": wanted != keeping.EVERYTHING or bool(words),
         **(
             _hits(scope, words, wanted, query) if words and not wanted.forgotten else _page(scope, words, wanted, query)
@@ -196,11 +183,3 @@ def _with(query: QueryDict, **changed: str | None) -> str:
     if "limit" not in changed:
         told.pop("limit", None)
     return address("memory", **told)
-
-
-def _documents_url() -> str:
-    """Return where documents are added, if this installation has that page."""
-    try:
-        return reverse("documents")
-    except NoReverseMatch:
-        return ""
