@@ -169,6 +169,7 @@ SPECTACULAR_SETTINGS = {
         "EffectStatus": "runs.models.Effect.Status",
         "MemoryTier": "memory.models.Tier",
         "McpServerState": "runs.models.McpServer.State",
+        "DocumentState": "memory.models.Document.State",
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
