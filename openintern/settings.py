@@ -168,6 +168,8 @@ SPECTACULAR_SETTINGS = {
         "RunStatus": "runs.models.Run.Status",
         "EffectStatus": "runs.models.Effect.Status",
         "MemoryTier": "memory.models.Tier",
+        "MemoryChangeState": "memory.models.State",
+        "MemoryChangeKind": "memory.models.Change.Kind",
         "McpServerState": "runs.models.McpServer.State",
         "DocumentState": "memory.models.Document.State",
     },
