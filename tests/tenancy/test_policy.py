@@ -22,7 +22,6 @@ NOTHING = {
     "role_id": "role_never",
     "skill_id": "skill_never",
     "memory_id": "00000000-0000-4000-8000-000000000000",
-    "change_set_id": "00000000-0000-4000-8000-000000000000",
     "session_key": "s_never",
     "object_id": "0",
     "content_type_id": "0",
