@@ -4,12 +4,13 @@ The ledger is the only account, and a balance is a sum of its rows:
 
 | row     | books                           | in which transaction                                        |
 |---------|---------------------------------|-------------------------------------------------------------|
-| reserve | the most that a call may cost   | one of its own, before the call                             |
+| reserve | the most that a call may cost   | the one that ends the step before, else one of its own      |
 | release | that reservation, back          | the one that stores the answer, ends the run, or resumes it |
 | settle  | what the call did cost          | the one that stores the answer                              |
 
-Where no budget applies nothing is reserved, and a step stays at two write transactions; with one it is three. What
-was spent is booked all the same, so that a budget which is set in the middle of a month knows of its beginning.
+Where no budget applies nothing is reserved. With one, a step stays at two write transactions too: what the next call may
+cost is held with the end of the step before it (`hold_ahead`), and `reserve` has nothing left to do. What was spent is
+booked in any case, so that a budget which is set in the middle of a month knows of its beginning.
 A purchase that a crash or a cancel cut short is booked as nothing: nobody has said what it cost.
 """
 
@@ -87,6 +88,31 @@ def reserve(run: Run, request: Request, *, at: datetime) -> Reservation | None:
             _check(budget, held)
         _book(run, LedgerEntry.Kind.RESERVE, held.usd, held.tokens, at=at)
     return held
+
+
+def hold_ahead(run: Run, request: Request, *, at: datetime) -> Reservation | None:
+    """Hold what the next call may cost, if the budgets bear it.
+
+    In a transaction that has locked the run's row. None where no budget applies or one is too small: `reserve` says why.
+    """
+    applying = list(_applying(run).select_for_update(of=("self",), no_key=True).order_by("pk"))
+    most = estimate(request)
+    held = Reservation(most.cost or Decimal(0), most.tokens, at)
+    try:
+        for budget in applying:
+            _check(budget, held)
+    except OverBudget:
+        return None
+    if not applying:
+        return None
+    _book(run, LedgerEntry.Kind.RESERVE, held.usd, held.tokens, at=at)
+    return held
+
+
+def covers(held: Reservation, request: Request) -> bool:
+    """Whether what is held is enough for a call."""
+    most = estimate(request)
+    return held.tokens >= most.tokens and held.usd >= (most.cost or 0)
 
 
 def settle(run: Run, usage: Usage, *, held: Reservation | None, at: datetime) -> None:

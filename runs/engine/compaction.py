@@ -118,6 +118,7 @@ def _shrink(work: Work) -> bool:
     if not _compact(work, at_most=at_most, reason="refused"):
         return False
     budgets.release(work.run)  # the refused call came to nothing, and another one will be paid for
+    work.held = None
     return True
 
 

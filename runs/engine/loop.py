@@ -104,7 +104,7 @@ def _take_steps(work: Work, hold: Hold) -> None:
             case Fail() as failure:
                 transactions.fail(work, failure)
                 return
-    tickets.release(work.run)
+    transactions.hand_back(work)
 
 
 def _step(work: Work) -> Finish | Wait | Fail | None:

@@ -8,12 +8,13 @@ import time
 from dataclasses import replace
 from typing import Any
 
+from django.db import transaction
 from django.utils import timezone
 
 from openintern.redaction import redact, redact_text
 from runs import budgets
 from runs.engine import spans
-from runs.engine.recall import recall
+from runs.engine.recall import most_recalled, recall
 from runs.engine.work import Work
 from runs.events import Draft, EventType
 from runs.llm import context
@@ -32,7 +33,7 @@ def ask_model(work: Work) -> Answer:
     reminded = [*messages, work.recalled.message()] if work.recalled else messages
     request = Request(spec=ModelSpec(**work.run.config["model"]), messages=reminded, tools=definitions(work))
     work.estimated_tokens = context.estimate(request.messages, request.tools)
-    work.held = budgets.reserve(work.run, request, at=timezone.now())
+    _hold(work, request)
     begun = time.monotonic()
     with spans.model_call(request) as span:
         answer = ask(
@@ -45,6 +46,25 @@ def ask_model(work: Work) -> Answer:
         span.answered(answer)
     work.answered_in_ms = round((time.monotonic() - begun) * 1000)
     return _without_secrets(_with_new_ids(answer, work))
+
+
+def hold_ahead(work: Work) -> None:
+    """Hold what the next call may cost, in the transaction that ends the step before it. Where none applied, none will."""
+    if work.is_budgeted:
+        messages = [*work.conversation(), most_recalled()]
+        request = Request(spec=ModelSpec(**work.run.config["model"]), messages=messages, tools=definitions(work))
+        work.held = budgets.hold_ahead(work.run, request, at=timezone.now())
+
+
+def _hold(work: Work, request: Request) -> None:
+    """Hold what the call may cost. That was done with the step before, unless more was said since, or it was too much."""
+    if work.held is None or not budgets.covers(work.held, request):
+        if work.held is not None:
+            with transaction.atomic():
+                work.lock()
+                budgets.release(work.run)
+        work.held = budgets.reserve(work.run, request, at=timezone.now())
+    work.is_budgeted = work.held is not None
 
 
 def definitions(work: Work) -> list[dict[str, Any]]:

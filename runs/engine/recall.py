@@ -22,6 +22,7 @@ from runs.models import Run
 
 _LONGEST_QUERY = 800  # characters: of the newest words
 _LONGEST_HIT = 500
+_LONGEST_HEAD = 100  # of a line: what it is and which
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,12 @@ def recall(run: Run, scope: Scope, messages: list[Message]) -> Recollection | No
         for hit in shown
     )
     return Recollection(query, hits) if hits else None
+
+
+def most_recalled() -> Message:
+    """Return a message as long as the longest that a run can be reminded by: for what has to be paid for in advance."""
+    longest = (_LONGEST_HIT + _LONGEST_HEAD) * settings.CONFIG.memory.recalled
+    return {"role": "user", "content": RECALLED + "…" * longest}
 
 
 def _query(messages: list[Message]) -> str:

@@ -6,7 +6,7 @@
 | `begin`           | `run.started` or `run.resumed`                        | the fencing number |
 | `record_answer`   | `llm.called`, `tool.called`                           | the usage; a claim on every effect |
 | `record_progress` | `tool.result`                                         | effects done, and those that begin |
-| `finish_step`     | `tool.result`, `step.completed`, `step.started`       | effects done; the checkpoint |
+| `finish_step`     | `tool.result`, `step.completed`, `step.started`       | effects done; the checkpoint; what comes next is reserved |
 | `finish`          | `llm.called`, `step.completed`, `run.completed`       | the usage; the checkpoint; the ticket goes |
 | `wait_for_…`      | `run.waiting`                                         | the effect in doubt; the ticket is parked |
 | `hear_decisions`  | `tool.rejected` for what expired                      | effects that may begin |
@@ -30,7 +30,7 @@ from openintern.tenancy.models import Membership, Organization
 from openintern.tenancy.roles import Role
 from openintern.tenancy.scope import Scope
 from runs import budgets
-from runs.engine import approval, batch, effects, limits, plan, taint
+from runs.engine import approval, batch, effects, limits, model_call, plan, taint
 from runs.engine.batch import Planned, Result
 from runs.engine.outcomes import Fail, Wait
 from runs.engine.remembering import remember_run
@@ -126,7 +126,7 @@ def record_answer(
         _note_reminded(reminded)
         effects.claim(run, batch.rounds(planned), begin=not any(one.asks for one in planned))
         approval.ask(run, planned)
-        budgets.settle(run, answer.usage, held=work.held, at=timezone.now())
+        _settle(work, answer)
         work.live.clear()
 
 
@@ -157,6 +157,17 @@ def finish_step(work: Work, answer: Answer, results: list[Result]) -> None:
         )
         effects.settle(run, results)
         work.checkpoint(events)
+        if run.step <= run.config["max_steps"]:
+            model_call.hold_ahead(work)
+
+
+def hand_back(work: Work) -> None:
+    """Let another worker go on with the run, for which nothing stays reserved meanwhile."""
+    with transaction.atomic():
+        if work.held is not None:
+            work.lock()
+            budgets.release(work.run)
+        tickets.release(work.run)
 
 
 def finish(work: Work, answer: Answer) -> bool:
@@ -180,7 +191,7 @@ def finish(work: Work, answer: Answer) -> bool:
         events = work.record(*drafts, active_ms=work.active_ms(), **plan.usage_changes(run, answer), **changes)
         work.checkpoint(events)
         _note_reminded(reminded)
-        budgets.settle(run, answer.usage, held=work.held, at=timezone.now())
+        _settle(work, answer)
         work.live.clear()
         if run.is_final:
             remember_run(run)
@@ -248,6 +259,11 @@ def scope_of(org: Organization, run: Run) -> Scope:
         project=run.project,
         via="run",
     )
+
+
+def _settle(work: Work, answer: Answer) -> None:
+    budgets.settle(work.run, answer.usage, held=work.held, at=timezone.now())
+    work.held = None
 
 
 def _reminded(work: Work) -> list[Draft]:

@@ -53,7 +53,8 @@ class Work:
     recalled: Recollection | None = None  # what the model was reminded of, when it was last asked
     reminded_of: tuple[str, ...] = ()  # by the log
     noted_taint: Taint | None = None  # what the log tells of it, whether or not it says so yet
-    held: Reservation | None = None  # what is reserved for the model call that is under way
+    held: Reservation | None = None  # what is reserved for the model call that is under way, or the next
+    is_budgeted: bool = False  # whether anything was reserved for the last one
 
     def __post_init__(self) -> None:
         self._active_before = self.run.active_ms

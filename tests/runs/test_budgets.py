@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.db import connections
+from django.db import connection, connections
 from django.utils import timezone
 
 from openintern.tenancy import people
@@ -17,12 +18,15 @@ from openintern.tenancy.models import AuditEntry, Project
 from openintern.tenancy.scope import org_scope
 from runs import budgets, lifecycle
 from runs.budgets import OverBudget
-from runs.engine import transactions
+from runs.engine import model_call, transactions
+from runs.engine.recall import Recollection
 from runs.llm import estimate as estimates
 from runs.llm.estimate import Estimate
 from runs.llm.types import ModelSpec, Request, Usage
 from runs.log import StaleAttempt
 from runs.models import Budget, LedgerEntry, Run
+from runs.queue.pulse import Pulse
+from runs.queue.worker import work_once
 from runs.tools.registry import ToolContext
 from tests.conftest import Cast, Person, events_of, reload
 from tests.runs.conftest import expire_leases
@@ -75,6 +79,17 @@ def rows_of(person: Person, run: Run) -> list[tuple[str, int]]:
         return list(LedgerEntry.objects.filter(run=run).order_by("pk").values_list("kind", "tokens"))
 
 
+def reserved_in(person: Person, run: Run) -> list[str | None]:
+    """For each reservation: `step.completed` if that was written in the same transaction, else None."""
+    with org_scope(person.org), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT (SELECT type FROM runs_event WHERE runs_event.xmin = ledger.xmin AND type = 'step.completed')"
+            " FROM runs_ledgerentry AS ledger WHERE run_id = %s AND kind = 'reserve' ORDER BY id",
+            [run.pk],
+        )
+        return [kind for (kind,) in cursor.fetchall()]
+
+
 def booked(person: Person, budget: Budget) -> budgets.Balance:
     with org_scope(person.org):
         return budgets.balance(budget, at=timezone.now())
@@ -108,6 +123,60 @@ def test_with_a_budget_each_call_is_reserved_settled_and_released(
     ended = reload(alice, run)
     assert kinds == ["reserve", "settle", "release"] * 2
     assert booked(alice, budget).tokens == ended.prompt_tokens + ended.completion_tokens == 312
+    assert booked(alice, budget).reserved_tokens == 0
+
+
+def test_what_the_next_call_may_cost_is_held_with_the_end_of_the_step_before_it(
+    alice: Person, start_run: Start, work: Work, add_tool: Callable[..., Any]
+) -> None:
+    add_tool(look, recovery="pure")
+    allow(alice, limit_tokens=1_000_000)
+    run = start_run(alice, steps=[calls("look"), calls("look"), {"text": "A tree."}])
+
+    work()
+
+    [first, second, third] = reserved_in(alice, run)
+    assert first is None  # the first call has no step before it
+    assert [second, third] == ["step.completed", "step.completed"]
+
+
+def test_more_is_held_where_more_is_asked_than_was_foreseen(
+    alice: Person, start_run: Start, work: Work, add_tool: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_tool(look, recovery="pure")
+    budget = allow(alice, limit_tokens=1_000_000)
+    reminder = Recollection(
+        "a tree?", ({"id": str(uuid.uuid4()), "type": "core", "text": "wood " * 6_000, "trust": "person"},)
+    )
+    monkeypatch.setattr(model_call, "most_recalled", lambda: {"role": "user", "content": ""})
+    monkeypatch.setattr(model_call, "recall", lambda *_: reminder)
+    run = start_run(alice, steps=[calls("look"), {"text": "A tree."}])
+
+    work()
+
+    _, foreseen, enough = [tokens for kind, tokens in rows_of(alice, run) if kind == "reserve"]
+    assert reload(alice, run).status == "completed"
+    assert enough > foreseen + 9_000
+    assert booked(alice, budget).reserved_tokens == 0
+
+
+def test_nothing_is_held_for_a_run_that_was_handed_back(
+    alice: Person, start_run: Start, add_tool: Callable[..., Any]
+) -> None:
+    budget = allow(alice, limit_tokens=1_000_000)
+    asked_to_end = threading.Event()
+
+    def look_and_end(context: ToolContext) -> dict[str, Any]:
+        """Look, and be the last one."""
+        asked_to_end.set()
+        return {"seen": "a tree"}
+
+    add_tool(look_and_end, recovery="pure")
+    run = start_run(alice, steps=[calls("look_and_end"), {"text": "A tree."}])
+
+    work_once(Pulse(owner="ends", shutdown=asked_to_end))  # type: ignore[arg-type]
+
+    assert reload(alice, run).step == 2
     assert booked(alice, budget).reserved_tokens == 0
 
 
