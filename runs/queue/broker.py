@@ -27,6 +27,10 @@ logger = structlog.get_logger(__name__)
 
 #: How long to sleep without a notification before looking all the same; bounds the wait for an expired lease.
 LOOK_SECONDS = 2.0
+_LOOK = f"""
+    SELECT ({claims.COUNT_CLAIMABLE}),
+           EXISTS (SELECT FROM public.django_q_ormq WHERE key = %(key)s AND lock < clock_timestamp())
+"""  # noqa: S608  both parts are ours
 _BELL = "runs.queue.worker.work_off"
 
 Package = tuple[int | None, str]
@@ -58,22 +62,29 @@ class ListeningBroker(ORM):  # type: ignore[misc]
             self._life = Life(workers=_workers())
             self._life.begin()
         try:
-            self._sleep()
-            bells = [_bell() for _ in range(claims.count_claimable_lanes(limit=_workers()))]
-            return [*bells, *(super().dequeue() or [])]
+            lanes, has_tasks = self._look(self._woken())
+            bells = [_bell() for _ in range(lanes)]
+            return [*bells, *((super().dequeue() or []) if has_tasks else [])]
         except (DatabaseError, psycopg.Error) as error:
             logger.warning("queue lost its database", error=str(error))
             self._forget_connections()
             return []
 
-    def _sleep(self) -> None:
+    def _look(self, own: psycopg.Connection[Any]) -> tuple[int, bool]:
+        """Return how many runs can be claimed, and whether there is an ordinary task: one question for both, since it lies
+        between every commit and the worker that it wakes."""
+        [(lanes, has_tasks)] = own.execute(_LOOK, {"limit": _workers(), "key": self.list_key}).fetchall()
+        return lanes, has_tasks
+
+    def _woken(self) -> psycopg.Connection[Any]:
         """Return at the next notification, or after LOOK_SECONDS; at once when the connection is new."""
         if self._own is None:
             self._own = psycopg.connect(**own_connection_parameters(), autocommit=True)
             self._own.execute(sql.SQL("LISTEN {}").format(sql.Identifier(WORK)))
-            return
+            return self._own
         for _ in self._own.notifies(timeout=LOOK_SECONDS, stop_after=1):
             pass
+        return self._own
 
     def _forget_connections(self) -> None:
         if self._own is not None:

@@ -61,6 +61,21 @@ _CLAIM = f"""
 """  # noqa: S608  both parts are ours
 
 
+COUNT_CLAIMABLE = """
+    SELECT count(*) FROM (
+        SELECT 1 FROM public.queue_ticket AS ticket
+        WHERE ticket.available_at <= clock_timestamp()
+          AND (ticket.lease_expires_at IS NULL OR ticket.lease_expires_at < clock_timestamp())
+          AND NOT EXISTS (
+              SELECT 1 FROM public.queue_ticket AS earlier
+              WHERE earlier.organization_id = ticket.organization_id
+                AND earlier.session_id = ticket.session_id AND earlier.id < ticket.id
+          )
+        LIMIT %(limit)s
+    ) AS lane
+"""
+
+
 @dataclass(frozen=True)
 class Claim:
     """A ticket in a worker's hands. `attempt` is the fencing number of everything it writes."""
@@ -93,22 +108,7 @@ def claim(owner: str) -> Claim | None:
 def count_claimable_lanes(*, limit: int) -> int:
     """Return how many runs could be claimed now, as far as it matters to waking `limit` workers."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            SELECT count(*) FROM (
-                SELECT 1 FROM queue_ticket AS ticket
-                WHERE ticket.available_at <= clock_timestamp()
-                  AND (ticket.lease_expires_at IS NULL OR ticket.lease_expires_at < clock_timestamp())
-                  AND NOT EXISTS (
-                      SELECT 1 FROM queue_ticket AS earlier
-                      WHERE earlier.organization_id = ticket.organization_id
-                        AND earlier.session_id = ticket.session_id AND earlier.id < ticket.id
-                  )
-                LIMIT %s
-            ) AS lane
-            """,
-            [limit],
-        )
+        cursor.execute(f"SELECT ({COUNT_CLAIMABLE})", {"limit": limit})
         return int(cursor.fetchone()[0])
 
 
