@@ -23,7 +23,7 @@ from openintern.tenancy.scope import Scope, org_scope
 from runs import lifecycle
 from runs.bench import floors
 from runs.llm import scripted
-from runs.models import Run
+from runs.models import Budget, Run
 from runs.queue.pulse import Held, Pulse
 from runs.queue.worker import work_once
 from runs.tools import registry
@@ -44,6 +44,7 @@ def measure(options: Options) -> Iterator[Figure]:
     long = 60 if options.quick else LONG
     pairs = [(worker.take(SHORT), worker.take(long)) for _ in range(3)]
     yield from _counters(pairs, long=long)
+    yield _budgeted(worker, options.scope, long=long)
     if options.quick:
         return
     yield from _times(worker)
@@ -136,22 +137,16 @@ def _turns(steps: int) -> list[dict[str, Any]]:
 
 def _counters(pairs: list[tuple[Taken, Taken]], *, long: int) -> Iterator[Figure]:
     """What a step adds: the difference of a long and a short run, so that beginning and end count for nothing."""
-
-    def per_step(pick: str) -> float:
-        return statistics.median(
-            (_counter(much, pick) - _counter(little, pick)) / (much.steps - little.steps) for little, much in pairs
-        )
-
     yield Figure(
-        name="write transactions a step", value=round(per_step("writes"), 1), unit="", bar=2, aim=2, enforced=True,
+        name="write transactions a step", value=round(_per_step(pairs, "writes"), 1), unit="", bar=2, aim=2, enforced=True,
         note="a model turn and one tool call",
     )  # fmt: skip
     yield Figure(
-        name="statements a step", value=round(per_step("statements"), 1), unit="", bar=20, aim=16, enforced=True,
+        name="statements a step", value=round(_per_step(pairs, "statements"), 1), unit="", bar=20, aim=16, enforced=True,
         note="BEGIN, COPY and COMMIT aside",
     )  # fmt: skip
     yield Figure(
-        name="WAL a step", value=per_step("wal") / 1024, unit="kB", bar=6, aim=4, enforced=True,
+        name="WAL a step", value=_per_step(pairs, "wal") / 1024, unit="kB", bar=6, aim=4, enforced=True,
         note=f"with a tool result of {RESULT_BYTES} bytes",
     )  # fmt: skip
     growth = statistics.median(much.reading.wal / (little.reading.wal * long / SHORT) for little, much in pairs)
@@ -159,6 +154,24 @@ def _counters(pairs: list[tuple[Taken, Taken]], *, long: int) -> Iterator[Figure
         name=f"WAL of {long} steps over {long // SHORT} × that of {SHORT}", value=growth, unit="", bar=1.15, aim=1.05,
         enforced=True,
     )  # fmt: skip
+
+
+def _budgeted(worker: Worker, scope: Scope, *, long: int) -> Figure:
+    """What a call may cost is held before it and settled after it; that must not take a transaction of its own."""
+    with org_scope(scope.org):
+        budget = Budget.objects.create(limit_tokens=10**12)
+        pairs = [(worker.take(SHORT), worker.take(long)) for _ in range(3)]
+        budget.delete()
+    return Figure(
+        name="write transactions a step where a budget applies", value=round(_per_step(pairs, "writes"), 1), unit="",
+        bar=2, aim=2, enforced=True,
+    )  # fmt: skip
+
+
+def _per_step(pairs: list[tuple[Taken, Taken]], pick: str) -> float:
+    return statistics.median(
+        (_counter(much, pick) - _counter(little, pick)) / (much.steps - little.steps) for little, much in pairs
+    )
 
 
 def _counter(taken: Taken, pick: str) -> int:

@@ -33,7 +33,7 @@ from runs.log import CHANNEL
 from runs.models import Event, Run
 from runs.queue.models import Ticket
 
-PAUSE = 0.04  # seconds between two runs for an idle worker
+PAUSE = 0.04  # seconds between the end of a run and the next one, for an idle worker
 SETTLES_WITHIN = 12.0  # seconds until sessions that fell idle have reported their commits
 
 
@@ -172,15 +172,15 @@ class Listener:
 
 
 def _waits(scope: Scope, listener: Listener, *, count: int) -> list[float]:
-    """Start runs one after another; return the seconds until each one's first event was heard of."""
+    """Start runs, each after the end of the one before; return the seconds until each one's first event was heard of."""
     _start(scope)  # the first one finds a worker that has connected to nothing yet
     _idle_for(1.0)
     began = {}
     for _ in range(count):
         at = time.perf_counter()
         began[_start(scope)] = at
+        _wait_for_end(scope.org, within=60)
         _pause()
-    wait_until(lambda: began.keys() <= listener.heard.keys(), within=60, what="first events")
     return [listener.heard[run] - at for run, at in began.items()]
 
 
