@@ -158,7 +158,8 @@ class History:
 
     def _nothing_is_bought_twice(self, run_id: str, log: list[dict[str, Any]]) -> None:
         """I6: at most one purchase more than answers for each crash."""
-        bought = sum(self.markers[run_id] in request.markers for request in self.peer.requests)
+        # before its own task a request shows those that the session had before
+        bought = sum(request.markers[-1:] == [self.markers[run_id]] for request in self.peer.requests)
         recorded = sum(event["type"] == "llm.called" for event in log)
         given_up = sum(event["type"] in {"run.cancelled", "run.failed", "step.retried"} for event in log)
         crashes = self.crashes[run_id]

@@ -16,7 +16,8 @@ the step that belongs to the number of tool results it shows: one that is made a
     cut: N, ending: clean|close|reset         stop after N bytes; N may be negative, counted from the end
     raw: TEXT                                 this body, whatever it is
 
-A request takes the first script whose `marker` occurs in its body, else the one without a marker.
+A request takes the script whose `marker` occurs last in its body (before it stand earlier tasks of the conversation), else
+the one without a marker.
 """
 
 from __future__ import annotations
@@ -121,6 +122,7 @@ class Peer:
             entry = LoggedRequest(len(self.requests), path, headers, body, MARKER.findall(text), time.time())
             self.requests.append(entry)
             fitting = [script for script in self.scripts if script.marker and script.marker in text]
+            fitting.sort(key=lambda script: -text.rindex(script.marker))
             fitting += [script for script in self.scripts if not script.marker]
             step = fitting[0].take(text) if fitting else {"text": "No script."}
             self.changed.notify_all()

@@ -111,11 +111,11 @@ def world(alice: Person, add_tool: Callable[..., Any], monkeypatch: pytest.Monke
     def has_landed(context: ToolContext) -> dict[str, Any] | None:
         return {"found": True} if any(key == context.idempotency_key for _, _, key in world.struck) else None
 
-    add_tool(make("pure"), recovery="pure")
-    add_tool(make("keyed"), recovery="keyed", mutating=True)
-    add_tool(make("checkable"), recovery="checkable", mutating=True, check=has_landed)
-    add_tool(make("unsure"), recovery="unsure", mutating=True)
-    add_tool(make("asking"), recovery="unsure", mutating=True, risk="high")
+    add_tool(make("pure"), taints=False, recovery="pure")
+    add_tool(make("keyed"), taints=False, recovery="keyed", mutating=True)
+    add_tool(make("checkable"), taints=False, recovery="checkable", mutating=True, check=has_landed)
+    add_tool(make("unsure"), taints=False, recovery="unsure", mutating=True)
+    add_tool(make("asking"), taints=False, recovery="unsure", mutating=True, risk="high")
     monkeypatch.setattr(scripted, "_next_step", world.answer)
     return world
 

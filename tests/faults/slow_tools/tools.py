@@ -27,31 +27,31 @@ def _struck(context: ToolContext, name: str) -> dict[str, Any] | None:
     return _ask("find", {"key": context.idempotency_key}) or None
 
 
-@tool(risk="low", recovery="pure", timeout=120)
+@tool(risk="low", taints=False, recovery="pure", timeout=120)
 def strike_pure(context: ToolContext, name: str) -> dict[str, Any]:
     """Look at something outside."""
     return _strike(context, name)
 
 
-@tool(risk="low", recovery="keyed", timeout=120, mutating=True)
+@tool(risk="low", taints=False, recovery="keyed", timeout=120, mutating=True)
 def strike_keyed(context: ToolContext, name: str) -> dict[str, Any]:
     """Change something outside that knows keys."""
     return _strike(context, name)
 
 
-@tool(risk="low", recovery="checkable", timeout=120, mutating=True, check=_struck)
+@tool(risk="low", taints=False, recovery="checkable", timeout=120, mutating=True, check=_struck)
 def strike_checkable(context: ToolContext, name: str) -> dict[str, Any]:
     """Change something outside that can be looked at."""
     return _strike(context, name)
 
 
-@tool(risk="low", recovery="unsure", timeout=120, mutating=True)
+@tool(risk="low", taints=False, recovery="unsure", timeout=120, mutating=True)
 def strike_unsure(context: ToolContext, name: str) -> dict[str, Any]:
     """Change something outside, and never know."""
     return _strike(context, name)
 
 
-@tool(risk="low", recovery="pure", timeout=120)
+@tool(risk="low", taints=False, recovery="pure", timeout=120)
 def take_down(context: ToolContext) -> dict[str, Any]:
     """End the worker that runs this."""
     os.abort()
