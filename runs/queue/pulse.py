@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass
-from multiprocessing.synchronize import Event as ProcessEvent
 
 import psycopg
 import structlog
@@ -17,6 +16,7 @@ from psycopg import sql
 
 from openintern.database import answered_within, own_connection_parameters
 from runs.queue.claims import LEASE_SECONDS, Claim
+from runs.queue.processes import Sign
 from runs.queue.tickets import STOP
 from runs.stop import Stop
 
@@ -44,7 +44,7 @@ class Held:
 class Pulse:
     """Beats for one worker process, for one run at a time."""
 
-    def __init__(self, *, owner: str, shutdown: ProcessEvent | None = None) -> None:
+    def __init__(self, *, owner: str, shutdown: Sign | None = None) -> None:
         self.owner = owner
         self._shutdown = shutdown
         self._shutdown_seen_at: float | None = None

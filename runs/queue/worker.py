@@ -6,7 +6,6 @@ import os
 import socket
 import time
 from functools import cache
-from multiprocessing.synchronize import Event as ProcessEvent
 
 import structlog
 from django.db import DatabaseError, InterfaceError, OperationalError, connection
@@ -17,13 +16,14 @@ from runs.engine.loop import Hold, execute, give_up
 from runs.models import Run
 from runs.queue import claims, life, tickets
 from runs.queue.claims import Claim
+from runs.queue.processes import Flag
 from runs.queue.pulse import Held, Pulse
 from runs.stop import Stop
 
 logger = structlog.get_logger(__name__)
 
 #: Set by `qcluster` before it forks: tells every worker of the cluster to finish and claim no more.
-shutdown: ProcessEvent | None = None
+shutdown: Flag | None = None
 
 
 def work_off() -> int:

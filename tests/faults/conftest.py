@@ -94,9 +94,9 @@ def start_cluster(
     started: list[WorkerCluster] = []
     empty_queue()
 
-    def start(*, workers: int = 2) -> WorkerCluster:
+    def start(*, workers: int = 2, **told: str) -> WorkerCluster:
         log = tmp_path_factory.mktemp("cluster") / "log"
-        started.append(WorkerCluster(environ={**environ, "OPENINTERN_WORKERS": str(workers)}, log=log))
+        started.append(WorkerCluster(environ={**environ, "OPENINTERN_WORKERS": str(workers), **told}, log=log))
         started[-1].wait_ready()
         return started[-1]
 

@@ -62,9 +62,13 @@ class WorkerCluster:
         self.seen |= found
         return found
 
+    def sentinel(self) -> int:
+        """The process that guards the others."""
+        return next(pid for pid, parent in living().items() if parent == self.process.pid)
+
     def workers(self) -> set[int]:
         """The processes that take bells, which is all but the main one, its sentinel, pusher and monitor."""
-        sentinel = next(pid for pid, parent in living().items() if parent == self.process.pid)
+        sentinel = self.sentinel()
         children = sorted(pid for pid, parent in living().items() if parent == sentinel)
         with public_scope():
             pushers = set(Cluster.objects.filter(pid__in=children).values_list("pid", flat=True))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from openintern.ids import random_text
 from tests.faults.conftest import empty_queue
 from tests.faults.history import History
-from tests.faults.processes import WorkerCluster, wait_until
+from tests.faults.processes import WorkerCluster, living, wait_until
 from tests.faults.tasks import strike
 
 StartCluster = Callable[..., WorkerCluster]
@@ -103,4 +104,46 @@ def test_two_clusters_share_the_work(start_cluster: StartCluster, history: Histo
 
     for run_id in runs:
         history.wait_status(run_id, "completed", within=30)
+    history.judge()
+
+
+@pytest.mark.parametrize("role", ["workers", "aides"])
+def test_it_ends_when_asked_whichever_of_its_processes_were_killed(
+    start_cluster: StartCluster, history: History, session: str, role: str
+) -> None:
+    """The aides are the pusher and the monitor, which waits for results as they die."""
+    cluster = start_cluster()
+    run_id = history.start("before", session=session, provider="mock", model="mock")
+    history.wait_end(run_id)
+    workers = cluster.workers()
+    aides = cluster.descendants() - workers - {cluster.process.pid, cluster.sentinel()}
+    killed = workers if role == "workers" else aides
+    for pid in killed:
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not killed & living().keys(), within=10, what="their death")
+    wait_until(lambda: len(cluster.descendants()) == 6, within=30, what="others in their place")
+
+    run_id = history.start("after", session=session, provider="mock", model="mock")
+    history.wait_end(run_id, within=30)
+    seconds = cluster.terminate(within=60)
+
+    print(f"ended after {seconds:.1f} s")
+    assert not cluster.leftovers()
+    history.judge()
+
+
+def test_a_worker_that_dies_as_it_hands_in_its_result_is_replaced(
+    start_cluster: StartCluster, history: History, session: str, tmp_path: Path
+) -> None:
+    """django-q2 holds a lock at that moment, which its guard asks for before it looks who is alive."""
+    trap = tmp_path / "trap"
+    trap.touch()
+    start_cluster(workers=1, DIE_AT_RESULT=str(trap))
+    first = history.start("the last of this worker", session=session, provider="mock", model="mock")
+    history.wait_end(first)
+    wait_until(lambda: not trap.exists(), within=20, what="the worker's death")
+
+    second = history.start("the first of the next", session=session, provider="mock", model="mock")
+
+    history.wait_end(second, within=30)
     history.judge()

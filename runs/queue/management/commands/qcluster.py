@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 from types import FrameType
@@ -11,11 +10,12 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 from django_q import cluster as django_q_cluster
 from django_q.cluster import Cluster, Sentinel
+from django_q.worker import worker as work_on_tasks
 
 from openintern.lifeline import die_with_parent
 from runs.llm.registry import load_ahead
 from runs.queue import life, worker
-from runs.queue.task_queue import TaskQueue
+from runs.queue.processes import Flag, ResultQueue, TaskQueue, timer
 
 
 class Command(BaseCommand):
@@ -27,7 +27,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, run_once: bool, **options: Any) -> None:
         django_q_cluster.Sentinel = _Sentinel  # Cluster.start looks it up there
-        worker.shutdown = multiprocessing.get_context("fork").Event()
+        worker.shutdown = Flag()
         _end_children_with_us()
         load_ahead()  # once, before the workers are forked: it takes seconds, and they share the memory
         cluster = _Cluster()
@@ -65,8 +65,14 @@ class _Sentinel(Sentinel):  # type: ignore[misc]
             worker.bury(process.pid)
 
     def spawn_cluster(self) -> None:
-        self.task_queue = TaskQueue()
+        """Put what no killed process can lock in the place of what django-q2 shares between its own."""
+        self.event_out = Flag()
+        self.task_queue = TaskQueue(closing=self.event_out)
+        self.result_queue = ResultQueue()
         super().spawn_cluster()
+
+    def spawn_worker(self) -> None:
+        self.spawn_process(work_on_tasks, self.task_queue, self.result_queue, timer(), self.timeout)
 
 
 def _leave_signals_to_main() -> None:

@@ -1,4 +1,4 @@
-"""The queue inside a cluster, with readers that are killed while they wait."""
+"""What the processes of a cluster share, with some of them killed while they use it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import signal
 from typing import Any
 
-from runs.queue.task_queue import TaskQueue
+from runs.queue.processes import Flag, ResultQueue, TaskQueue
 from tests.runs.conftest import eventually
 
 fork = multiprocessing.get_context("fork")
@@ -27,7 +27,7 @@ def start_readers(tasks: TaskQueue, results: Any, *, count: int) -> list[Any]:
 
 
 def test_each_task_has_one_reader() -> None:
-    tasks, (incoming, outgoing) = TaskQueue(), fork.Pipe(duplex=False)
+    tasks, (incoming, outgoing) = TaskQueue(closing=Flag()), fork.Pipe(duplex=False)
     start_readers(tasks, outgoing, count=1)
 
     for number in range(50):
@@ -40,7 +40,7 @@ def test_each_task_has_one_reader() -> None:
 
 
 def test_a_reader_that_is_killed_while_it_waits_takes_nothing_along() -> None:
-    tasks, (incoming, outgoing) = TaskQueue(), fork.Pipe(duplex=False)
+    tasks, (incoming, outgoing) = TaskQueue(closing=Flag()), fork.Pipe(duplex=False)
     doomed = start_readers(tasks, outgoing, count=3)
     tasks.put("first")
     assert incoming.poll(10)
@@ -59,7 +59,7 @@ def test_a_reader_that_is_killed_while_it_waits_takes_nothing_along() -> None:
 
 
 def test_nothing_is_offered_before_the_last_task_was_taken() -> None:
-    tasks = TaskQueue()
+    tasks = TaskQueue(closing=Flag())
     tasks.put("first")
 
     waiting = fork.Process(target=tasks.put, args=("second",), daemon=True)
@@ -71,3 +71,26 @@ def test_nothing_is_offered_before_the_last_task_was_taken() -> None:
     assert tasks.get() == "second"
     waiting.join(10)
     assert not waiting.is_alive()
+
+
+def test_whoever_closes_waits_for_no_reader() -> None:
+    closing = Flag()
+    tasks = TaskQueue(closing=closing)
+    tasks.put("never taken")
+    waiting = fork.Process(target=tasks.put, args=("second",), daemon=True)
+    waiting.start()
+
+    closing.set()
+
+    waiting.join(10)
+    assert not waiting.is_alive()
+    tasks.put("STOP")
+    assert [tasks.get() for _ in range(3)] == ["never taken", "second", "STOP"]
+
+
+def test_results_too_long_to_send_are_told_as_such() -> None:
+    results = ResultQueue()
+
+    results.put({"name": "long", "result": "x" * 10_000_000})
+
+    assert results.get() == {"name": "long", "result": "The result is too long to be kept"}
