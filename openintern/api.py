@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, cast
 
 from django.core.exceptions import RequestDataTooBig
+from django.db import InterfaceError, OperationalError
 from django.http import Http404
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework import exceptions, serializers
@@ -18,6 +20,8 @@ from openintern.tenancy.identity import CLAIMS, ScopedRequest
 from openintern.tenancy.models import ApiKey, User
 from openintern.tenancy.scope import Scope
 from openintern.text import storable
+
+logger = logging.getLogger(__name__)
 
 _CODES = {
     401: "UNAUTHENTICATED",
@@ -119,6 +123,9 @@ def _as_refusal(error: Exception) -> OpenInternError | None:  # noqa: PLR0911  o
             return OpenInternError("NOT_FOUND", "Not found")
         case RequestDataTooBig():
             return OpenInternError("TOO_LARGE", "The request's body is too large")
+        case OperationalError() | InterfaceError():
+            logger.error("The database went away", exc_info=error)
+            return OpenInternError("UNAVAILABLE", "The database can't be reached")
         case exceptions.ValidationError():
             field, message = _first_problem(error.detail)
             return Invalid(field, message)

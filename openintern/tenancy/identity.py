@@ -94,8 +94,14 @@ class IdentityMiddleware(AuthenticationMiddleware):
         return None
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        """Answer a refusal that a page's view raised; everything else is a bug and rises."""
-        return refusal(request, exception) if isinstance(exception, OpenInternError) else None
+        """Answer a refusal that a page's view raised, and a database that went away; everything else is a bug and rises."""
+        match exception:
+            case OpenInternError():
+                return refusal(request, exception)
+            case OperationalError() | InterfaceError():
+                logger.error("The database went away", exc_info=exception)
+                return refusal(request, OpenInternError("UNAVAILABLE", "The database can't be reached"))
+        return None
 
 
 def _check(request: ScopedRequest, declared: Access) -> HttpResponse | None:

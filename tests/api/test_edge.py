@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings
-from django.db import OperationalError
+from django.db import InterfaceError, OperationalError
 from django.test import Client
 
 from openintern.errors import STATUS
@@ -205,6 +205,23 @@ def test_a_database_that_is_away_is_unavailable_not_a_bug(
     monkeypatch.setattr("openintern.tenancy.identity.find_api_key", fail)
 
     answer = alice.with_key().get(path)
+
+    assert answer.status_code == 503
+    assert int(answer["Retry-After"]) > 0
+    assert "10.0.0.1" not in answer.content.decode()
+
+
+@pytest.mark.parametrize("path", ["/api/runs/run_x", "/trace/run_x"])
+@pytest.mark.parametrize("error", [OperationalError, InterfaceError])
+def test_a_database_that_goes_away_in_the_middle_of_a_request_is_unavailable_too(
+    alice: Person, monkeypatch: pytest.MonkeyPatch, path: str, error: type[Exception]
+) -> None:
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise error("server at 10.0.0.1 closed the connection unexpectedly")
+
+    monkeypatch.setattr("runs.lifecycle.find_run", fail)
+
+    answer = alice.signed_in().get(path)
 
     assert answer.status_code == 503
     assert int(answer["Retry-After"]) > 0
