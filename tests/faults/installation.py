@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,6 +48,7 @@ class HttpClient:
 
     url: str
     key: str
+    logs: Callable[[], str]
     answers: Counter[int] = field(default_factory=Counter)
 
     def with_key(self) -> HttpClient:
@@ -68,7 +69,7 @@ class HttpClient:
         return {"Authorization": f"Bearer {self.key}"}
 
     def _ask(self, method: str, path: str, *, headers: dict[str, str] | None = None, **options: Any) -> httpx.Response:
-        """Return the first answer that isn't "try again". A 500 is one: nobody is ever told one for a fault."""
+        """Return the first answer that isn't "try again". A 500 isn't one: nobody is told of a bug for a fault."""
         ends_at = time.monotonic() + PATIENCE
         while True:
             try:
@@ -79,6 +80,7 @@ class HttpClient:
                 self.answers[0] += 1
             else:
                 self.answers[answer.status_code] += 1
+                assert answer.status_code != 500, f"{method} {path}: {answer.text}\n{self.logs()[-12000:]}"
                 if answer.status_code != 503:
                     return answer
                 assert answer.headers["Retry-After"], "a 503 says when to come back"
@@ -128,7 +130,7 @@ class Installation:
     def organisation(self, slug: str) -> HttpClient:
         """Make one with one person, and return that person's program."""
         key = self.manage("shell", "--verbosity", "0", "--command", _LET_IN.format(slug=slug)).split()[-1]
-        return HttpClient(self.url, key)
+        return HttpClient(self.url, key, self.logs)
 
     def start_web(self) -> None:
         """Start the web process, again if need be: its socket stays, so clients wait rather than be refused."""

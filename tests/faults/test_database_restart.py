@@ -50,6 +50,7 @@ def test_two_hundred_runs_under_restarts(installation: Installation, there: Hist
     print(f"seed {seed}")
     chance = random.Random(seed)
     is_over = threading.Event()
+    followers: list[Follower] = []
 
     def restart_again_and_again() -> None:
         while not is_over.wait(chance.uniform(5, 40)):
@@ -57,18 +58,20 @@ def test_two_hundred_runs_under_restarts(installation: Installation, there: Hist
 
     restarting = threading.Thread(target=restart_again_and_again, daemon=True)
     restarting.start()
-    for number in range(200):
-        start_three_steps(there, session=f"{number % 50}x", trouble={"drip": 0.2})
-        if number % 20 == 0:
-            followed = there.accepted[-1]
-            follower = Follower(there.person, followed, chance).start()
-            follower.join()
-            there.watched(followed, follower.events)
-        is_over.wait(0.5)
-    for run_id in there.accepted:
-        there.wait_end(run_id, within=300)
-    is_over.set()
-    restarting.join(60)
+    try:
+        for number in range(200):
+            start_three_steps(there, session=f"{number % 50}x", trouble={"drip": 0.2})
+            if number % 20 == 0:
+                followers.append(Follower(there.person, there.accepted[-1], chance).start())
+            is_over.wait(0.5)
+        for run_id in there.accepted:
+            there.wait_end(run_id, within=300)
+    finally:
+        is_over.set()
+        restarting.join(60)
+    for follower in followers:
+        follower.join()
+        there.watched(follower.run_id, follower.events)
 
     print(f"{installation.database_restarts} restarts; answers: {dict(there.person.answers)}")
     assert installation.database_restarts >= 5
