@@ -44,11 +44,12 @@ class NewMemory(_MemoryForm):
 
     project = forms.ChoiceField(label=_("For"), required=False, widget=forms.Select(attrs={"class": "input"}))
 
-    def __init__(self, *args: Any, projects: list[Project], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, projects: list[Project], project: Project | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.auto_id = "new-%s"  # the page has other forms
         choices = [(_FOR_ONESELF, _("me alone")), *((project.slug, str(project)) for project in projects)]
         self.fields["project"].choices = choices  # type: ignore[attr-defined]
+        self.fields["project"].initial = project.slug if project else _FOR_ONESELF
 
 
 class Correction(_MemoryForm):

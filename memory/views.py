@@ -36,7 +36,7 @@ def memories(request: HttpRequest) -> HttpResponse:
     scope = scope_of(request)
     if request.method == "POST":
         return _keep(request, scope)
-    return _show(request, scope, form=forms.NewMemory(projects=browsing.projects(scope)))
+    return _show(request, scope, form=forms.NewMemory(projects=browsing.projects(scope), project=scope.project))
 
 
 @access("memory", GET="read", POST="change")

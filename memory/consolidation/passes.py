@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import structlog
+from django.contrib.postgres.functions import RandomUUID
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
@@ -90,7 +91,8 @@ def withdraw_outdated(owner: Owner, *, at: datetime) -> int:
     changes = list(Change.objects.filter(change_set__in=sets, state=State.PROPOSED))
     memories = finding.members_of(changes)
     outdated = [change.pk for change in changes if not finding.still_holds(change, memories)]
-    Change.objects.filter(pk__in=outdated).update(state=State.WITHDRAWN, text="")
+    # with another digest: should the memories be once more what they were, the same may be proposed again
+    Change.objects.filter(pk__in=outdated).update(state=State.WITHDRAWN, text="", digest=RandomUUID())
     still_open = set(
         Change.objects.filter(change_set__in=sets, state=State.PROPOSED).values_list("change_set", flat=True)
     )

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from django.core.validators import MaxValueValidator, MinValueValidator
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
@@ -40,8 +40,9 @@ class MemoryQuerySet(models.QuerySet["Memory"]):
         """Those that are neither forgotten nor superseded: what a search can find."""
         return self.filter(forgotten_at__isnull=True, superseded_at__isnull=True)
 
+    @transaction.atomic
     def note_recalled(self, *, at: datetime) -> None:
-        """Note that an agent was reminded of these. Once a day is enough, and nobody is waited for."""
+        """Note that an agent was reminded of these, or read them. Once a day is enough, and nobody is waited for."""
         due = self.exclude(recalled_at__gt=at - timedelta(days=1)).order_by("pk")
         ids = list(due.select_for_update(skip_locked=True, no_key=True).values_list("pk", flat=True))
         if ids:

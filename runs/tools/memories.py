@@ -45,6 +45,8 @@ def memory_search(
 def memory_get(context: ToolContext, id: MemoryId) -> dict[str, Any]:
     """Return a memory whole, with its type, when it is from, and where it comes from."""
     memory = _in_sight(context.scope, id)
+    memories: Any = Memory.objects.filter(pk=memory.pk)
+    memories.note_recalled(at=timezone.now())
     return {
         "id": str(memory.pk),
         "type": memory.tier,

@@ -252,6 +252,17 @@ def test_a_proposal_that_was_overtaken_is_refused_and_withdrawn(what: str, twice
     assert [change.text for change in changes_of(change_set)] == [""]
 
 
+def test_what_was_withdrawn_may_be_proposed_again(twice: list[Memory], alice: Person) -> None:
+    propose(alice)
+    keeping.forget(alice.scope, twice[0].pk, at=timezone.now())
+    assert propose(alice) == []
+    keeping.bring_back(alice.scope, twice[0].pk, at=timezone.now())
+
+    change_set = the_only(propose(alice))
+
+    assert set(changes_of(change_set)[0].members) == {memory.pk for memory in twice}
+
+
 def test_a_decision_is_taken_once(twice: list[Memory], alice: Person) -> None:
     change_set = the_only(propose(alice))
     now = timezone.now()

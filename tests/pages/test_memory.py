@@ -195,6 +195,13 @@ def test_somebody_remembers_for_themselves_and_for_the_project(bob: Person, proj
     assert rows["We deploy on Fridays"].owner == Owner.of_project(project)
 
 
+def test_within_a_project_the_form_is_for_it(bob: Person, project: Project) -> None:
+    shown = page(bob.signed_in(), "/memory?project_id=ours")
+
+    assert '<option value="ours" selected>' in shown.split('id="new-project"')[1].split("</select>")[0]
+    assert bob.signed_in().get("/memory?project_id=never").status_code == 404
+
+
 def test_a_form_with_a_mistake_comes_back_with_what_was_written(bob: Person) -> None:
     answer = bob.signed_in().post("/memory", {"text": "keep this", "tier": "core", "importance": "7"})
 

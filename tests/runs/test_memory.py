@@ -79,6 +79,20 @@ def test_what_an_agent_was_reminded_of_counts_as_needed(alice: Person, start_run
         assert Memory.objects.get(pk=memory.pk).recalled_at is not None
 
 
+def test_what_an_agent_read_counts_as_needed(
+    alice: Person, start_run: Start, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silent = replace(settings.CONFIG.memory, recalled=0)
+    monkeypatch.setattr(settings, "CONFIG", replace(settings.CONFIG, memory=silent))
+    memory = know(alice, "A fact that nothing reminds of")
+
+    start_run(alice, "…", steps=[calls("memory_get", id=str(memory.pk)), {"text": "Read."}])
+    work()
+
+    with org_scope(alice.org):
+        assert Memory.objects.get(pk=memory.pk).recalled_at is not None
+
+
 def test_the_reminder_is_no_part_of_the_conversation_and_is_logged_once(
     alice: Person, start_run: Start, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
