@@ -82,6 +82,13 @@ class Hit:
         """The best passage's."""
         return self.quotes[0].snippet
 
+    @property
+    def telling(self) -> str:
+        """What to read of it: a short memory as it is, of a long one the passages that were found."""
+        if len(self.quotes) == 1 and self.quotes[0].end <= len(self.text):
+            return self.text
+        return " […] ".join(quote.snippet for quote in self.quotes)
+
 
 @dataclass(frozen=True)
 class Answer:

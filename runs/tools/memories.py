@@ -112,9 +112,16 @@ def _hit(hit: Any) -> dict[str, Any]:
         "id": str(hit.id),
         "type": hit.tier,
         "score": round(hit.score, 3),
-        "text": hit.text if len(hit.quotes) < 2 else " […] ".join(quote.snippet for quote in hit.quotes),
-        "source": _source(hit),
+        "text": hit.telling,
+        "source": {**_source(hit), **_places(hit)},
     }
+
+
+def _places(hit: Any) -> dict[str, Any]:
+    """Where in its document it stands, so that it can be cited by page and section."""
+    pages = sorted({quote.page for quote in hit.quotes if quote.page})
+    sections = list(dict.fromkeys(quote.heading for quote in hit.quotes if quote.heading))
+    return {name: value for name, value in (("pages", pages), ("sections", sections)) if value}
 
 
 def _source(origin: Hit | Memory) -> dict[str, Any]:

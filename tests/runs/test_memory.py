@@ -11,6 +11,8 @@ import pytest
 from django.conf import settings
 
 from memory import forgetting, search
+from memory.documents.ingesting import Source, ingest
+from memory.documents.parts import heading, paragraph
 from memory.models import Memory
 from memory.owners import Owner
 from memory.writing import Origin, remember
@@ -204,6 +206,29 @@ def test_an_agent_remembers_finds_reads_and_forgets(alice: Person, start_run: St
     assert (got["result"]["text"], got["result"]["importance"]) == ("Alice likes her coffee black.", 0.9)
     assert forgotten["result"] == {"id": first["id"], "forgotten": True}
     assert "There is no memory" in gone["error"]["message"]
+
+
+def test_an_agent_hears_the_page_of_a_document_and_not_its_beginning(
+    alice: Person, start_run: Start, work: Work
+) -> None:
+    parts = [
+        heading("Intro", level=1, page=1),
+        *(paragraph(f"Sentence number {number} says little. " * 5, page=1) for number in range(40)),
+        heading("Rollback", level=1, page=7),
+        paragraph("Restore the zebrafish.", page=7),
+    ]
+    with org_scope(alice.org):
+        ingest(
+            owner=Owner.of_user(alice.user), parts=parts, source=Source(key="guide", name="guide.pdf", type="document")
+        )
+
+    run = start_run(alice, "…", steps=[calls("memory_search", query="zebrafish"), {"text": "Page 7."}])
+    work()
+
+    hit = of_type(events_of(alice, run), "tool.result")[0]["result"]["results"][0]
+    assert hit["text"].startswith("# Rollback")
+    assert (max(hit["source"]["pages"]), hit["source"]["document"]) == (7, "guide.pdf")
+    assert "Rollback" in hit["source"]["sections"]
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ def memory_search(
                 "id": str(hit.id),
                 "tier": hit.tier,
                 "score": round(hit.score, 3),
-                "text": hit.text,
+                "text": hit.telling,
                 "metadata": hit.metadata,
                 "document": hit.document,
                 "run_id": hit.run_id,
