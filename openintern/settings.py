@@ -172,7 +172,6 @@ SPECTACULAR_SETTINGS = {
         "MemoryChangeKind": "memory.models.Change.Kind",
         "McpServerState": "runs.models.McpServer.State",
         "DocumentState": "memory.models.Document.State",
-        "MemoryChangeState": "memory.models.State",
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
