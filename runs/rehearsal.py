@@ -14,7 +14,7 @@ from typing import Any, Final, get_args
 
 from openintern.errors import Invalid, OpenInternError
 from runs.briefs import brief_of
-from runs.engine.plan import NOT_OFFERED
+from runs.engine.plan import BLOCKED_TOOL, NOT_OFFERED
 from runs.events import EventType
 from runs.models import Event, Run
 from runs.tools.policy import RULES, Mandate, Verdict, decide
@@ -23,7 +23,10 @@ from runs.tools.registry import Risk, tools
 MOST_RUNS: Final = 5_000
 MOST_CALLS: Final = 50_000
 MOST_DAYS: Final = 90
-_VERDICTS: Final = {rule.name: rule.verdict for rule in RULES} | {NOT_OFFERED: Verdict.DENY}
+_VERDICTS: Final = {rule.name: rule.verdict for rule in RULES} | {
+    NOT_OFFERED: Verdict.DENY,
+    BLOCKED_TOOL: Verdict.DENY,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +131,7 @@ def _mandate_of(run: Mapping[str, Any], role_id: str) -> Mandate:
 
 def _compare(event: Mapping[str, Any], run: Mapping[str, Any], mandate: Mandate) -> Difference | None:
     tool = tools().get(event["payload__toolName"])
-    if tool is None:
+    if tool is None or tool.blocked:
         return None
     rule = event["payload__rule"]
     before = _VERDICTS.get(rule, Verdict.ASK if rule.startswith("approval.") else Verdict.ALLOW)

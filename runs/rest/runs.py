@@ -25,6 +25,7 @@ from runs import export, lifecycle
 from runs.events import EventType
 from runs.listing import FILTERS, runs_matching
 from runs.models import Run, Session
+from runs.pinning import differences
 from runs.rest.once import once
 from runs.rest.serializers import EffectRow, Injection, NewRun, RunDetail, RunMeta, SessionMeta, Settlement
 from runs.settlement import settle_effect
@@ -225,9 +226,17 @@ class RunChildren(APIView):
         return Response({"children": RunMeta(children, many=True).data})
 
 
-@access("run", POST="repin")
+@access("run", GET="read", POST="repin")
 class RunRepin(APIView):
     """A run and the current version of what it began with."""
+
+    @extend_schema(
+        operation_id="compare_run",
+        responses=_page("RunDifferences", differs_in=serializers.ListField(child=serializers.CharField())),
+    )
+    def get(self, request: Request, run_id: str) -> Response:
+        """Say in what the current version of its role, prompt, tools and policy differs from what it was given."""
+        return Response({"differs_in": differences(lifecycle.find_run(scope_of(request), run_id))})
 
     @extend_schema(operation_id="repin_run", request=None, responses=RunDetail)
     def post(self, request: Request, run_id: str) -> Response:

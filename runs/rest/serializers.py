@@ -10,7 +10,6 @@ from openintern.api import Text
 from runs.files.attachments import MOST
 from runs.models import DEFAULT_AGENT, DEFAULT_SESSION_KEY, SESSION_KEY_PATTERN, Effect, Run, Session
 from runs.multitask import Strategy
-from runs.pinning import differences
 from runs.settlement import LONGEST_NOTE, Outcome
 
 
@@ -115,10 +114,9 @@ class RunDetail(RunMeta):
     usage = serializers.SerializerMethodField()
 
     class Meta(RunMeta.Meta):
-        fields = [*RunMeta.Meta.fields, "output", "error", "usage", "step", "taint", "config", "differs_in"]
+        fields = [*RunMeta.Meta.fields, "output", "error", "usage", "step", "taint", "config"]
 
     config = serializers.SerializerMethodField()
-    differs_in = serializers.SerializerMethodField()
 
     def get_usage(self, run: Run) -> dict[str, Any]:
         """Tokens and cost (USD) so far."""
@@ -132,10 +130,6 @@ class RunDetail(RunMeta):
     def get_config(self, run: Run) -> dict[str, Any]:
         """What the run began with, the prompt aside."""
         return {name: value for name, value in run.config.items() if name not in {"prompt", "history"}}
-
-    def get_differs_in(self, run: Run) -> list[str]:
-        """In what the current version of the role, its prompt, tools and policy differs from what the run has."""
-        return differences(run)
 
 
 class SessionMeta(serializers.ModelSerializer[Session]):

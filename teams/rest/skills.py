@@ -128,6 +128,7 @@ class OneSkill(APIView):
     @extend_schema(operation_id="change_skill", request=SkillChange, responses=SkillRow)
     def put(self, request: Request, skill_id: str) -> Response:
         """Change what is given of it. Runs that have begun keep what they began with."""
+        skills.find(skill_id)  # what isn't there has no fields to get wrong
         return Response(SkillRow(skills.change(scope_of(request), skill_id, **_told(request, SkillChange))).data)
 
     @extend_schema(operation_id="delete_skill", responses={204: None})
