@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -75,7 +76,7 @@ def change(scope: Scope, server_id: int, told: Mapping[str, Any]) -> McpServer:
     if (server.url, server.program, server.parameters) != _place(find(scope, server_id)):
         server.approved, server.seen = [], []
     _save(server)
-    connections.close(before)
+    transaction.on_commit(partial(connections.close, before))
     audit.record_for(scope, "mcp_server.change", object_id=server.name, fields=sorted(told))
     return server
 
@@ -84,7 +85,7 @@ def change(scope: Scope, server_id: int, told: Mapping[str, Any]) -> McpServer:
 def remove(scope: Scope, server_id: int) -> None:
     """Remove a server; runs that were offered its tools don't find them any more."""
     server = find(scope, server_id)
-    connections.close(connection_key(server))
+    transaction.on_commit(partial(connections.close, connection_key(server)))
     server.delete()
     audit.record_for(scope, "mcp_server.delete", object_id=server.name)
 

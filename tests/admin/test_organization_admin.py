@@ -21,7 +21,7 @@ from openintern.tenancy import keys, people
 from openintern.tenancy.models import ApiKey, AuditEntry, Membership, Project
 from openintern.tenancy.roles import Role
 from openintern.tenancy.scope import org_scope
-from runs.models import Budget, Run
+from runs.models import Budget, McpServer, Run
 from runs.queue.models import Ticket
 from tests.conftest import Person, reload
 
@@ -73,6 +73,7 @@ def test_an_owner_can_look_at_each_row_of_each_list(alice: Person, start_run: Ca
         ChangeSet.objects.create(user=alice.user)
         ConsolidationPolicy.objects.create()
         teams.models.Skill.objects.create(name="filing")
+        McpServer.objects.create(name="harbour", transport="http", url="https://example.org/mcp")
     client = alice.signed_in()
     rows = re.findall(rf'href="({path}[^"]+/change/)', client.get(path).content.decode())
 

@@ -21,6 +21,7 @@ from runs.engine import conversation
 from runs.llm import scripted
 from runs.models import Approval, Run
 from runs.queue.worker import work_once
+from teams.models import Role
 from tests.conftest import Cast, Person, reload
 from tests.live.conftest import Server
 from tests.runs import conftest as of_runs
@@ -91,7 +92,10 @@ def heard(person: Person, run: Run) -> list[tuple[str, str]]:
 
 
 def test_the_agents_are_listed_as_models(client: OpenAI) -> None:
-    assert [(model.id, model.owned_by) for model in client.models.list()] == [("main", "acme")]
+    listed = [(model.id, model.owned_by) for model in client.models.list()]
+
+    assert listed[0] == ("main", "acme")
+    assert all(model.startswith("role_") for model, _ in listed[1:])
 
 
 @pytest.mark.parametrize("words", ["Good day to you", "你好，世界。 一切顺利"])
@@ -193,7 +197,7 @@ def test_a_task_that_waits_for_a_person_says_so_and_is_heard_of_later(
     talk = said("send it", note, "thanks")
     with pytest.raises(openai.ConflictError, match=f"/trace/{run.pk}"):
         client.chat.completions.create(model=model, messages=talk)
-    approve_all(committed.alice)
+    approve(committed.alice, run)
     eventually(lambda: reload(committed.alice, run).is_final)
     thanked = client.chat.completions.create(model=model, messages=talk)
 
@@ -207,11 +211,11 @@ def test_a_task_that_waits_for_a_person_says_so_and_is_heard_of_later(
     ]
 
 
-def approve_all(person: Person) -> None:
+def approve(person: Person, run: Run) -> None:
     with org_scope(person.org):
-        for approval in Approval.objects.filter(status="pending"):
-            approved = approvals.Decision(verdict=approvals.Verdict.APPROVE)
-            approvals.decide(person.scope, approval.run_id, approval.tool_call_id, approved, at=timezone.now())
+        call = Approval.objects.get(run=run, status="pending").tool_call_id
+        approved = approvals.Decision(verdict=approvals.Verdict.APPROVE)
+        approvals.decide(person.scope, run.pk, call, approved, at=timezone.now())
 
 
 @pytest.mark.parametrize("is_streamed", [True, False])
@@ -267,6 +271,22 @@ def test_what_cannot_be_done_is_refused(client: OpenAI, changes: dict[str, Any],
 
     assert refused.value.type == "invalid_request_error"
     assert param is None or refused.value.param == param
+
+
+def test_a_role_is_a_model(client: OpenAI, worker: None, committed: Cast) -> None:
+    with org_scope(committed.alice.org):
+        role = Role.objects.create(name="Harbour master", system_prompt="You are the harbour master.")
+    scripted.play("as a role", {"text": "Aye."})
+
+    listed = [model.id for model in client.models.list()]
+    answer = client.chat.completions.create(model=f"{role.pk}@scripted/as a role", messages=said("hello"))
+
+    run = latest(committed.alice)
+    assert role.pk in listed
+    assert (answer.model, answer.choices[0].message.content) == (role.pk, "Aye.")
+    assert (run.agent_id, run.config["prompt"].startswith("You are the harbour master.")) == (role.pk, True)
+    with org_scope(committed.alice.org):
+        role.delete()
 
 
 def test_an_unknown_model_is_not_found(client: OpenAI) -> None:
