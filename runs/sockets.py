@@ -23,7 +23,8 @@ from openintern.tenancy import audit
 from openintern.tenancy.access import access
 from openintern.tenancy.renewal import Credential, renew
 from openintern.tenancy.scope import Scope, org_scope
-from runs import lifecycle, urls  # noqa: F401  `urls` registers the converters
+from runs import approvals, lifecycle, urls  # noqa: F401  `urls` registers the converters
+from runs.approvals import Decision, Verdict
 from runs.models import Approval, Run
 from runs.stream import hub, organization_of, readable
 
@@ -32,10 +33,15 @@ _MOST_WAITING: Final = 1000  # changes that a slow client is kept; after that it
 
 @access("run", GET="read")
 class Console(Socket):
-    """One run: its events as they come, and a way to speak to it and to stop it."""
+    """One run: its events as they come, and a way to speak to it, to decide what it asks, and to stop it."""
 
-    #: What each command does to a run, as the policy table names it.
-    ACTIONS: ClassVar[dict[str, str]] = {"inject": "inject", "cancel": "cancel"}
+    #: What each command does to what, as the policy table names it.
+    ACTIONS: ClassVar[dict[str, tuple[str, str]]] = {
+        "inject": ("run", "inject"),
+        "cancel": ("run", "cancel"),
+        "approve": ("approval", "decide"),
+        "reject": ("approval", "decide"),
+    }
 
     async def open(self) -> None:
         """Follow the run from `after_seq` on. What can't be seen is refused like what isn't there."""
@@ -53,26 +59,29 @@ class Console(Socket):
         self.spawn(self._watch(stream) if has_more else self._end())
 
     def obey(self, command: Mapping[str, Any]) -> dict[str, Any]:
-        """Carry out `inject` or `cancel`, with the rights of this moment."""
-        action = self.ACTIONS.get(str(command.get("command")))
-        if action is None:
+        """Carry out a command, with the rights of this moment."""
+        name = str(command.get("command"))
+        if name not in self.ACTIONS:
             raise Invalid("command", f"Must be one of: {', '.join(self.ACTIONS)}")
         scope = renew(self.credential, at=timezone.now())
         if scope is None:
             raise NotYou
         with org_scope(scope.org):
-            self._require(scope, action)
-            if action == "cancel":
-                lifecycle.cancel_run(scope, self._run_id, at=timezone.now())
-            else:
-                lifecycle.inject_message(scope, self._run_id, message=_message(command))
+            self._require(scope, *self.ACTIONS[name])
+            match name:
+                case "cancel":
+                    lifecycle.cancel_run(scope, self._run_id, at=timezone.now())
+                case "inject":
+                    lifecycle.inject_message(scope, self._run_id, message=_text(command, "message"))
+                case _:
+                    call_id, decision = _text(command, "tool_call_id"), _decision(command, Verdict(name))
+                    approvals.decide(scope, self._run_id, call_id, decision, at=timezone.now())
         return {"run_id": self._run_id}
 
-    def _require(self, scope: Scope, action: str) -> None:
-        if not self.credential.allows(scope, "run", action):
-            audit.record(
-                f"run.{action}", org=scope.org, actor=scope.user, via=scope.via, object_id=self._run_id, refused=True
-            )
+    def _require(self, scope: Scope, resource: str, action: str) -> None:
+        if not self.credential.allows(scope, resource, action):
+            right = f"{resource}.{action}"
+            audit.record(right, org=scope.org, actor=scope.user, via=scope.via, object_id=self._run_id, refused=True)
             raise OpenInternError("FORBIDDEN", "Your role doesn't allow this")
 
     async def _watch(self, stream: Stream) -> None:
@@ -194,11 +203,22 @@ def _after_seq(scope: Mapping[str, Any]) -> int:
     return whole_number(query.get("after_seq"), field="after_seq", default=0, least=0, most=2**31 - 1)
 
 
-def _message(command: Mapping[str, Any]) -> str:
-    message = command.get("message")
-    if not isinstance(message, str):
-        raise Invalid("message", "Must be a text")
-    return message
+def _text(command: Mapping[str, Any], name: str, *, default: str | None = None) -> str:
+    text = command.get(name, default)
+    if not isinstance(text, str):
+        raise Invalid(name, "Must be a text")
+    return text
+
+
+def _decision(command: Mapping[str, Any], verdict: Verdict) -> Decision:
+    """What somebody decided, in the words that the API has for it."""
+    if verdict is Verdict.REJECT:
+        return Decision(verdict=verdict, note=_text(command, "reason", default=""))
+    arguments = command.get("arguments")
+    if not isinstance(arguments, dict | None):
+        raise Invalid("arguments", "Must be an object")
+    covers = _text(command, "covers", default=Approval.Covers.CALL.value)
+    return Decision(verdict=verdict, covers=covers, arguments=arguments, note=_text(command, "note", default=""))
 
 
 urlpatterns = [

@@ -22,6 +22,7 @@ from openintern.tenancy.access import access_of
 from openintern.tenancy.models import ApiKey, AuditEntry, Membership, Organization
 from openintern.tenancy.roles import Role
 from openintern.tenancy.scope import org_scope
+from runs.events import Draft, EventType
 from runs.models import Approval, Run
 from runs.sockets import urlpatterns
 from runs.stream import hub as runs_hub
@@ -147,6 +148,31 @@ class TestConsole:
         assert ask(client, id=7, command="cancel")["ok"]
         assert closed_with(client) == sockets.ENDED
         assert reload(committed.alice, script.run).status == "cancelled"
+
+    @pytest.mark.parametrize(
+        ("command", "status"),
+        [({"command": "approve", "arguments": None}, "approved"), ({"command": "reject", "reason": "no"}, "rejected")],
+    )
+    def test_what_the_run_asks_is_decided_where_it_is_watched(
+        self, dial: Dial, script: Script, committed: Cast, command: dict[str, Any], status: str
+    ) -> None:
+        with script.inside():
+            asked = Approval.objects.create(
+                run=script.run, tool_call_id="c1", step=1, agent_id="main", tool="read_file", risk="high",
+                arguments={"path": "a"}, rule="risk.high", reason="?", expires_at=timezone.now() + timedelta(hours=1),
+            )  # fmt: skip
+        script.write(Draft(EventType.RUN_WAITING, {"reason": "approval"}), status=Run.Status.WAITING)
+        client = dial(console_of(script))
+
+        wrong = ask(client, id=1, tool_call_id="c1", covers="everything", **command)
+        unknown = ask(client, id=2, tool_call_id="c2", **command)
+        answer = ask(client, id=3, tool_call_id="c1", **command) if status == "approved" else wrong
+
+        assert (unknown["ok"], answer["ok"]) == (False, True)
+        assert wrong["ok"] is (status == "rejected")  # which covers nothing
+        with script.inside():
+            asked.refresh_from_db()
+        assert (asked.status, asked.decided_by) == (status, committed.alice.user)
 
     def test_a_viewer_watches_and_is_refused_the_rest(
         self, dial: Dial, committed: Cast, script: Script, django_db_blocker: Any
