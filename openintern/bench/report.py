@@ -33,12 +33,16 @@ def as_json(results: Mapping[str, Sequence[Figure]]) -> str:
 
 
 def as_markdown(results: Mapping[str, Sequence[Figure]]) -> str:
-    """One table a suite, as it stands in docs/benchmarks.md."""
+    """One table a suite, and where it comes from, as it stands in docs/benchmarks.md."""
     blocks = []
     for name, figures in results.items():
         lines = ["| " + " | ".join(_HEAD[:-1]) + " | |", "|---" * len(_HEAD) + "|"]
         lines += ["| " + " | ".join(_cells(figure)) + " |" for figure in figures]
         blocks.append(f"### {name}\n\n" + "\n".join(lines))
+    where = machine()
+    blocks.append(
+        f"Measured with {where['processors']} processors ({where['architecture']}), Python {where['python']}, at a load of {where['load']}."
+    )
     return "\n\n".join(blocks) + "\n"
 
 
