@@ -80,6 +80,7 @@ class Connections:
 
         Raises Failed, TimedOut (the connection is closed then, and a child killed), and Stopped within a moment of a stop.
         """
+        _load()
         future = asyncio.run_coroutine_threadsafe(self._ask(key, way, question, within), self._running())
         while True:
             try:
@@ -168,6 +169,12 @@ class Connections:
             now = time.monotonic()
             for key in [key for key, line in self._lines.items() if line.task and now - line.used_at > IDLE_SECONDS]:
                 await self._close(key)
+
+
+def _load() -> None:
+    """Import the SDK before a server's time begins: on a busy machine that takes longer than the server may."""
+
+    import runs.mcp.transports  # noqa: F401, PLC0415
 
 
 async def _hold(way: Callable[[], Way], ready: asyncio.Future[Any], line: _Line) -> None:
