@@ -1,6 +1,7 @@
 # make run      install what is missing and start everything
 # make test     install what is missing and run the tests
 # make faults   run the tests that break things for minutes: kill sweep, restarts, reconnects, a random soak
+# make attacks  try long what the tests try shortly: every request in many forms, every door from outside
 # make lint     formatting, types, import directions, templates
 # make install  only install, into .venv
 # make lock     write the lock files anew from pyproject.toml
@@ -18,7 +19,7 @@ ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundl
 export UV_SYSTEM_CERTS ?= true
 endif
 
-.PHONY: run test faults lint install install-dev lock project messages clean
+.PHONY: run test faults attacks lint install install-dev lock project messages clean
 
 run: $(RUNTIME) messages
 	@exec $(VENV)/bin/python manage.py up $(ARGS)
@@ -31,6 +32,11 @@ test: $(DEVELOPMENT) messages
 # What each case promises, and where it is tested, is in docs/faults.md.
 faults: $(DEVELOPMENT) messages
 	OPENINTERN_REQUIRE_STRACE=1 $(VENV)/bin/python -m pytest -m faults -s tests/faults tests/runs $(ARGS)
+
+# What each attack meets, and where it is tested, is in docs/attacks.md.
+attacks: $(DEVELOPMENT) messages
+	OPENINTERN_ATTACKS=$${OPENINTERN_ATTACKS:-50} $(VENV)/bin/python -m pytest tests/api/test_schemathesis.py tests/api/test_attacks.py \
+		tests/api/test_edge.py tests/tenancy tests/tools/test_confinement.py $(ARGS)
 
 lint: $(DEVELOPMENT)
 	$(VENV)/bin/ruff check

@@ -16,7 +16,7 @@ from memory import keeping, search
 from memory.keeping import Wanted
 from memory.models import Memory, Tier
 from memory.search import Filters, Hit
-from openintern.api import Text, body_of, query_of, scope_of
+from openintern.api import Number, Text, WholeNumber, YesNo, body_of, limit_parameter, query_of, scope_of
 from openintern.paging import flag, newest_first, whole_number
 from openintern.tenancy.access import access
 
@@ -67,7 +67,7 @@ class NewMemory(serializers.Serializer[Any]):
     tier = serializers.ChoiceField(Tier.values, default=Tier.CORE.value)
     owner = serializers.ChoiceField(keeping.OWNERS, default="user", help_text="`project`: for all in the project named")
     metadata = serializers.DictField(required=False)
-    importance = serializers.FloatField(default=0.5, min_value=0, max_value=1)
+    importance = Number(default=0.5, min_value=0, max_value=1)
     source_key = Text(max_length=300, required=False, allow_blank=True, default="", help_text="replaces what had it")
 
 
@@ -77,7 +77,7 @@ class Correction(serializers.Serializer[Any]):
     text = Text(trim_whitespace=False, required=False)
     tier = serializers.ChoiceField(Tier.values, required=False)
     metadata = serializers.DictField(required=False)
-    importance = serializers.FloatField(required=False, min_value=0, max_value=1)
+    importance = Number(required=False, min_value=0, max_value=1)
 
 
 class Replacement(serializers.Serializer[Any]):
@@ -90,11 +90,11 @@ class Question(serializers.Serializer[Any]):
     """What to look for, and where."""
 
     query = Text(max_length=LONGEST_QUERY)
-    limit = serializers.IntegerField(default=10, min_value=1, max_value=search.finding.MOST_HITS)
+    limit = WholeNumber(default=10, min_value=1, max_value=search.finding.MOST_HITS)
     tiers = serializers.ListField(child=serializers.ChoiceField(Tier.values), required=False, max_length=len(Tier))
     run_id = Text(max_length=40, required=False, allow_blank=True, default="")
     document = Text(max_length=300, required=False, allow_blank=True, default="")
-    explain = serializers.BooleanField(default=False)
+    explain = YesNo(default=False)
 
 
 class QuoteRow(serializers.Serializer[Any]):
@@ -145,9 +145,11 @@ class Memories(APIView):
             OpenApiParameter("source_type", str, description="such as `run`, `person`, `agent`"),
             OpenApiParameter("run_id", str),
             OpenApiParameter("document", str),
-            OpenApiParameter("forgotten", str, enum=["true", "false"], description="those that can be brought back"),
+            OpenApiParameter(
+                "forgotten", str, enum=["true", "false", "1", "0"], description="those that can be brought back"
+            ),
             OpenApiParameter("cursor", str, description="where to go on: `next_cursor` of the page before"),
-            OpenApiParameter("limit", int, description="1 to 100, 20 unless told"),
+            limit_parameter(),
         ],
         responses=inline_serializer(
             "MemoryList", {"memories": MemoryRow(many=True), "next_cursor": serializers.CharField(allow_null=True)}

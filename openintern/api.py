@@ -8,7 +8,8 @@ from typing import Any, cast
 from django.core.exceptions import RequestDataTooBig
 from django.db import InterfaceError, OperationalError
 from django.http import Http404
-from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSerializerFieldExtension
+from drf_spectacular.utils import OpenApiParameter
 from rest_framework import exceptions, serializers
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.request import Request
@@ -92,6 +93,17 @@ def query_of(request: Request, *known: str) -> dict[str, str]:
     return query
 
 
+def number_parameter(name: str, *, least: int, most: int, default: int, about: str = "") -> OpenApiParameter:
+    """Describe a query parameter that `openintern.paging.whole_number` reads, with its bounds."""
+    schema = {"type": "integer", "minimum": least, "maximum": most, "default": default}
+    return OpenApiParameter(name, schema, description=about)
+
+
+def limit_parameter(*, most: int = 100, default: int = 20) -> OpenApiParameter:
+    """Describe how many rows a page of a list has at most."""
+    return number_parameter("limit", least=1, most=most, default=default)
+
+
 class Text(serializers.CharField):
     """A string, and nothing that could be made into one."""
 
@@ -99,6 +111,44 @@ class Text(serializers.CharField):
         if not isinstance(data, str):
             self.fail("invalid")
         return super().to_internal_value(data)
+
+
+class TextSchema(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
+    """How the OpenAPI document describes a text that is sent: what may not be empty has a character."""
+
+    target_class = Text
+
+    def map_serializer_field(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
+        """Add the least length to what any text is."""
+        schema: dict[str, Any] = auto_schema._map_serializer_field(self.target, direction, bypass_extensions=True)  # noqa: SLF001  the extension's own way
+        return schema if self.target.allow_blank else {**schema, "minLength": 1}
+
+
+class Number(serializers.FloatField):
+    """A number, and neither a text nor a truth value that could be made into one."""
+
+    def to_internal_value(self, data: Any) -> float:
+        if isinstance(data, bool) or not isinstance(data, int | float):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class WholeNumber(serializers.IntegerField):
+    """A whole number; see Number."""
+
+    def to_internal_value(self, data: Any) -> int:
+        if isinstance(data, bool) or not isinstance(data, int | float):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class YesNo(serializers.BooleanField):
+    """True or false, and nothing else that could be meant so."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool):
+            self.fail("invalid", input=data)
+        return data
 
 
 def answer_exception(error: Exception, context: dict[str, Any]) -> Response | None:

@@ -28,6 +28,7 @@ class RequestMiddleware:
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             response = self._answer(request)
         response["X-Request-Id"] = request_id
+        response.headers.setdefault("Cache-Control", "private, no-cache")  # what one may see isn't for the next
         return response
 
     def _answer(self, request: HttpRequest) -> HttpResponse:

@@ -48,5 +48,4 @@ def _text(query: Mapping[str, str], field: str) -> str:
 
 
 def _moment(query: Mapping[str, str], field: str) -> datetime | None:
-    value = query.get(field, "")
-    return moment(value, field=field) if value else None
+    return moment(query[field], field=field) if field in query else None

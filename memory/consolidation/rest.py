@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 
 from memory.consolidation import deciding
 from memory.models import Change, ChangeSet, State
-from openintern.api import body_of, query_of, scope_of
+from openintern.api import WholeNumber, body_of, limit_parameter, query_of, scope_of
 from openintern.paging import newest_first, whole_number
 from openintern.tenancy.access import access
 
@@ -49,7 +49,7 @@ class ChangeSetRow(serializers.ModelSerializer[ChangeSet]):
 class Choice(serializers.Serializer[Any]):
     """Which changes to make; all, unless said."""
 
-    changes = serializers.ListField(child=serializers.IntegerField(min_value=1), required=False, max_length=1000)
+    changes = serializers.ListField(child=WholeNumber(min_value=1), required=False, max_length=1000)
 
 
 @access("memory", GET="read")
@@ -61,7 +61,7 @@ class ChangeSets(APIView):
         parameters=[
             OpenApiParameter("state", str, enum=State.values),
             OpenApiParameter("cursor", str, description="where to go on: `next_cursor` of the page before"),
-            OpenApiParameter("limit", int, description="1 to 50, 20 unless told"),
+            limit_parameter(most=50),
         ],
         responses=inline_serializer(
             "MemoryChangeList",

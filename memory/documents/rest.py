@@ -22,7 +22,7 @@ from memory.documents.accepting import Accepted
 from memory.keeping import OWNERS
 from memory.models import Document
 from openintern import downloads
-from openintern.api import Text, body_of, query_of, scope_of
+from openintern.api import Text, body_of, limit_parameter, query_of, scope_of
 from openintern.errors import Invalid
 from openintern.paging import flag, newest_first, whole_number
 from openintern.tenancy.access import access
@@ -117,9 +117,11 @@ class Documents(APIView):
         parameters=[
             OpenApiParameter("state", str, enum=Document.State.values),
             OpenApiParameter("owner", str, enum=list(OWNERS)),
-            OpenApiParameter("forgotten", str, enum=["true", "false"], description="those that can be brought back"),
+            OpenApiParameter(
+                "forgotten", str, enum=["true", "false", "1", "0"], description="those that can be brought back"
+            ),
             OpenApiParameter("cursor", str, description="where to go on: `next_cursor` of the page before"),
-            OpenApiParameter("limit", int, description="1 to 100, 20 unless told"),
+            limit_parameter(),
         ],
         responses=inline_serializer(
             "DocumentList",
@@ -183,7 +185,7 @@ class OneDocument(APIView):
 class DocumentContent(APIView):
     """What was sent."""
 
-    @extend_schema(operation_id="read_document", responses={(200, "application/octet-stream"): OpenApiTypes.BINARY})
+    @extend_schema(operation_id="read_document", responses={(200, "*/*"): OpenApiTypes.BINARY})
     def get(self, request: Request, document_id: str) -> HttpResponse:
         """Download it as it was sent."""
         document = shelving.find_document(scope_of(request), document_id)

@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from openintern.api import Text, body_of, query_of, scope_of
+from openintern.api import Text, body_of, limit_parameter, query_of, scope_of
 from openintern.paging import newest_first, whole_number
 from openintern.tenancy.access import access
 from runs import approvals
@@ -103,7 +103,7 @@ class Approvals(APIView):
         parameters=[
             OpenApiParameter("status", str, enum=Approval.Status.values),
             OpenApiParameter("cursor", str, description="where to go on: `next_cursor` of the page before"),
-            OpenApiParameter("limit", int, description="1 to 100, 20 unless told"),
+            limit_parameter(),
         ],
         responses=inline_serializer(
             "ApprovalList", {"approvals": ApprovalRow(many=True), "next_cursor": serializers.CharField(allow_null=True)}

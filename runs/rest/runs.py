@@ -16,7 +16,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from openintern.api import body_of, query_of, scope_of
+from openintern.api import body_of, limit_parameter, number_parameter, query_of, scope_of
 from openintern.errors import Invalid
 from openintern.paging import newest_first, whole_number
 from openintern.tenancy.access import access
@@ -34,14 +34,11 @@ _PIECE = 500  # events of an export that are written at once
 _CURSOR = OpenApiParameter("cursor", str, description="where to go on: `next_cursor` of the page before")
 
 
-def _limit(default: int, most: int) -> OpenApiParameter:
-    return OpenApiParameter("limit", int, description=f"1 to {most}, {default} unless told")
-
-
 def _page(name: str, **fields: serializers.Field[Any, Any, Any, Any]) -> Any:
     return inline_serializer(name, fields)
 
 
+_EVENTS = {"type": "array", "items": {"type": "object"}}
 _SUCCESS: dict[str, serializers.Field[Any, Any, Any, Any]] = {
     "success": serializers.BooleanField(),
     "run_id": serializers.CharField(),
@@ -62,7 +59,7 @@ class Runs(APIView):
             OpenApiParameter("created_after", OpenApiTypes.DATETIME),
             OpenApiParameter("created_before", OpenApiTypes.DATETIME),
             _CURSOR,
-            _limit(20, 100),
+            limit_parameter(most=100, default=20),
         ],
         responses=_page("RunPage", runs=RunMeta(many=True), next_cursor=serializers.CharField(allow_null=True)),
     )
@@ -141,8 +138,10 @@ class RunEvents(APIView):
     @extend_schema(
         operation_id="list_events",
         parameters=[
-            OpenApiParameter("cursor", int, description="events with a higher `seq` than this"),
-            _limit(200, 1000),
+            number_parameter(
+                "cursor", least=0, most=2**31 - 1, default=0, about="events with a higher `seq` than this"
+            ),
+            limit_parameter(most=1000, default=200),
             OpenApiParameter("type", str, enum=[str(name) for name in EventType]),
             OpenApiParameter(
                 "include_tokens", bool, description="add the running step's text so far, as an llm.token without seq"
@@ -173,8 +172,14 @@ class RunExport(APIView):
 
     @extend_schema(
         operation_id="export_run",
-        parameters=[OpenApiParameter("format", str, enum=["jsonl", "json"]), OpenApiParameter("type", str)],
-        responses={(200, "application/json"): OpenApiTypes.BINARY},
+        parameters=[
+            OpenApiParameter("format", str, enum=["jsonl", "json"]),
+            OpenApiParameter("type", str, enum=[str(name) for name in EventType]),
+        ],
+        responses={
+            (200, "application/x-ndjson"): OpenApiTypes.BINARY,
+            (200, "application/json"): _EVENTS,
+        },
     )
     def get(self, request: Request, run_id: str) -> HttpResponseBase:
         """Download every event, as JSON lines or as one JSON array."""
@@ -312,7 +317,7 @@ class SessionRuns(APIView):
 
     @extend_schema(
         operation_id="list_session_runs",
-        parameters=[OpenApiParameter("page", int), _limit(20, 100)],
+        parameters=[number_parameter("page", least=1, most=10_000, default=1), limit_parameter(most=100, default=20)],
         responses=_page(
             "SessionRuns",
             runs=RunMeta(many=True),

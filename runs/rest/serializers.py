@@ -6,7 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from openintern.api import Text
+from openintern.api import Number, Text, WholeNumber
 from runs.files.attachments import MOST
 from runs.models import DEFAULT_AGENT, DEFAULT_SESSION_KEY, SESSION_KEY_PATTERN, Effect, Run, Session
 from runs.multitask import Strategy
@@ -19,8 +19,8 @@ class LlmConfig(serializers.Serializer[Any]):
     provider = Text(max_length=50, required=False)
     model = Text(max_length=200, required=False)
     base_url = Text(max_length=500, required=False)
-    temperature = serializers.FloatField(min_value=0, max_value=2, required=False)
-    max_tokens = serializers.IntegerField(min_value=1, max_value=1_000_000, required=False)
+    temperature = Number(min_value=0, max_value=2, required=False)
+    max_tokens = WholeNumber(min_value=1, max_value=1_000_000, required=False)
 
 
 class Attachment(serializers.Serializer[Any]):

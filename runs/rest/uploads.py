@@ -88,7 +88,7 @@ class Uploads(APIView):
 class OneUpload(APIView):
     """One file."""
 
-    @extend_schema(operation_id="read_upload", responses={(200, "application/octet-stream"): OpenApiTypes.BINARY})
+    @extend_schema(operation_id="read_upload", responses={(200, "*/*"): OpenApiTypes.BINARY})
     def get(self, request: Request, upload_id: str) -> HttpResponse:
         """Download a file that one has sent (an admin: anybody's)."""
         upload = uploads.find(scope_of(request), upload_id)

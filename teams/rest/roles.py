@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from openintern.api import Text, body_of, query_of, scope_of
+from openintern.api import Text, WholeNumber, YesNo, body_of, query_of, scope_of
 from openintern.errors import Invalid
 from openintern.tenancy.access import access
 from teams import roles
@@ -44,8 +44,8 @@ class RoleChange(serializers.Serializer[Any]):
     denied_tools = _entries()
     style_constraints = serializers.DictField(required=False)
     model = Text(max_length=250, required=False, allow_blank=True, help_text="PROVIDER/MODEL; empty: the default")
-    is_lead = serializers.BooleanField(required=False)
-    version = serializers.IntegerField(
+    is_lead = YesNo(required=False)
+    version = WholeNumber(
         required=False, min_value=1, help_text="the one that was read; 409 if the role has changed since"
     )
 
@@ -136,7 +136,7 @@ class RolesDeletion(APIView):
     def post(self, request: Request) -> Response:
         """Remove those that are there; the others are passed over."""
         ids = body_of(request).get("ids")
-        if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids):
+        if not isinstance(ids, list) or not all(isinstance(one, str) and 0 < len(one) <= 40 for one in ids):
             raise Invalid("ids", "Must be a list of ids")
         return Response({"deleted": roles.delete_many(scope_of(request), ids)})
 
