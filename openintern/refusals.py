@@ -6,6 +6,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.utils.translation import gettext
 
 from openintern.errors import OpenInternError
 from openintern.redaction import redact_text
@@ -37,13 +38,14 @@ def chat_error_body(error: OpenInternError) -> dict[str, Any]:
 
 
 def refusal(request: HttpRequest, error: OpenInternError) -> HttpResponse:
-    """Answer with the error, in the form the sender reads."""
+    """Answer with the error, in the form the sender reads: programs in English, people in their language where we can."""
     response: HttpResponse
     if wants_json(request):
         body = chat_error_body if request.path.startswith(CHAT) else error_body
         response = JsonResponse(body(error), status=error.status)
     else:
-        response = render(request, "error.html", {"error": error}, status=error.status)
+        told = {"code": error.code, "message": gettext(error.message) if error.message else ""}
+        response = render(request, "error.html", {"error": told}, status=error.status)
     return _with_headers(response, error)
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from babel.messages.pofile import read_po
 
+from tests.conftest import Person
+
 ROOT = Path(__file__).resolve().parents[2]
 TAG = re.compile(r"""\{%\s*translate\s+"((?:[^"\\]|\\.)*)"|_\("((?:[^"\\]|\\.)*)"\)""")
 SOURCES = [*ROOT.glob("templates/**/*.html"), *ROOT.glob("openintern/**/*.py"), *ROOT.glob("runs/**/*.py")]
@@ -43,3 +45,16 @@ def test_placeholders_survive_translation(translations: dict[str, str]) -> None:
     for text, chinese in translations.items():
         told = chinese if isinstance(chinese, str) else chinese[0]
         assert sorted(placeholder.findall(text)) == sorted(placeholder.findall(told)), text
+
+
+@pytest.mark.parametrize("headers", [{}, {"HX-Request": "true"}], ids=["page", "fragment"])
+def test_a_refusal_speaks_the_readers_language_to_people_and_english_to_programs(
+    alice: Person, headers: dict[str, str]
+) -> None:
+    chinese = {"Accept-Language": "zh-CN", **headers}
+
+    page = alice.signed_in().post("/", {"input": " "}, headers=chinese)
+    program = alice.with_key().post("/api/runs", {"input": " "}, content_type="application/json", headers=chinese)
+
+    assert "不能为空" in page.content.decode()
+    assert program.json()["error"]["message"] == "Must not be empty"
