@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, TypeVar, cast
 
-from django.contrib.admin import ModelAdmin
+from django.contrib.admin import AdminSite, ModelAdmin
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 
 from openintern.tenancy.identity import ScopedRequest, may
 from openintern.tenancy.scope import Scope
+from openintern.text import shorten
 
 Row = TypeVar("Row", bound=Model)
 
@@ -60,6 +63,23 @@ class ReadOnlyPages(OrganizationPages[Row]):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+def ask_first(
+    request: HttpRequest, rows: Iterable[Model], *, site: AdminSite, action: str, title: Any, note: Any
+) -> HttpResponse | None:
+    """Return the page that asks before many things are changed at once; None once somebody has said yes to it."""
+    chosen = list(rows)
+    if request.POST.get("confirmed") == "yes" or not chosen:
+        return None
+    context = {
+        **site.each_context(request),
+        "title": title,
+        "note": note,
+        "rows": [{"pk": row.pk, "shown": shorten(getattr(row, "input", "") or str(row), 160)} for row in chosen],
+        "action_name": action,
+    }
+    return TemplateResponse(request, "admin/confirm.html", context)
 
 
 def asker(request: HttpRequest) -> Scope:

@@ -8,14 +8,14 @@ from typing import Any, cast
 from django.contrib import messages
 from django.contrib.admin import action, display
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from openintern.administration import OrganizationPages, ReadOnlyPages, asker
+from openintern.administration import OrganizationPages, ReadOnlyPages, ask_first, asker
 from openintern.errors import OpenInternError
 from openintern.sites import organization_admin
 from openintern.tenancy.identity import ScopedRequest, may
@@ -74,13 +74,21 @@ class RunPages(ReadOnlyPages[Run]):
         return may(cast(ScopedRequest, request), "run", "requeue")
 
     @action(description=_("Cancel the selected runs"), permissions=["cancel"])
-    def cancel(self, request: HttpRequest, chosen: QuerySet[Run]) -> None:
+    def cancel(self, request: HttpRequest, chosen: QuerySet[Run]) -> HttpResponse | None:
+        title, note = _("Cancel these runs?"), _("What they have done stays done; they don’t go on.")
+        if asked := ask_first(request, chosen, site=self.admin_site, action="cancel", title=title, note=note):
+            return asked
         at = timezone.now()
         _for_each(request, chosen, lambda run: lifecycle.cancel_run(asker(request), run.pk, at=at))
+        return None
 
     @action(description=_("Put the selected runs back into the queue"), permissions=["requeue"])
-    def requeue(self, request: HttpRequest, chosen: QuerySet[Run]) -> None:
+    def requeue(self, request: HttpRequest, chosen: QuerySet[Run]) -> HttpResponse | None:
+        title, note = _("Put these runs back into the queue?"), _("A worker that still holds one of them loses it.")
+        if asked := ask_first(request, chosen, site=self.admin_site, action="requeue", title=title, note=note):
+            return asked
         _for_each(request, chosen, lambda run: lifecycle.requeue_run(asker(request), run.pk))
+        return None
 
 
 def _for_each(request: HttpRequest, chosen: QuerySet[Run], act: Any) -> None:

@@ -15,7 +15,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from openintern.administration import OrganizationPages, ReadOnlyPages, asker
+from openintern.administration import OrganizationPages, ReadOnlyPages, ask_first, asker
 from openintern.sites import organization_admin, platform_admin
 from openintern.tenancy import audit, keys, people, schemas
 from openintern.tenancy.models import ApiKey, AuditEntry, Membership, Organization, Project, User
@@ -152,9 +152,16 @@ class ApiKeyPages(OrganizationPages[ApiKey]):
         messages.success(request, _("The key, shown this once: %(key)s") % {"key": text})
 
     @action(description=_("Revoke the selected keys"))
-    def revoke(self, request: HttpRequest, chosen: QuerySet[ApiKey]) -> None:
+    def revoke(self, request: HttpRequest, chosen: QuerySet[ApiKey]) -> HttpResponse | None:
+        title, note = (
+            _("Revoke these keys?"),
+            _("Whatever uses them stops at once. A key that is revoked stays revoked."),
+        )
+        if asked := ask_first(request, chosen, site=self.admin_site, action="revoke", title=title, note=note):
+            return asked
         for key in chosen.select_related("organization"):
             keys.revoke_api_key(key, by=cast(User, request.user), at=timezone.now())
+        return None
 
 
 class AuditPages(ReadOnlyPages[AuditEntry]):

@@ -152,7 +152,7 @@ def test_a_key_can_be_revoked_and_nothing_else(alice: Person, bob: Person) -> No
 
     changed = client.post(f"/admin/tenancy/apikey/{key.pk}/change/", {"name": "mine now", "user": alice.user.pk})
     deleted = client.post(f"/admin/tenancy/apikey/{key.pk}/delete/", {"post": "yes"})
-    client.post("/admin/tenancy/apikey/", {"action": "revoke", "_selected_action": [key.pk]})
+    client.post("/admin/tenancy/apikey/", {"action": "revoke", "_selected_action": [key.pk], "confirmed": "yes"})
 
     assert (changed.status_code, deleted.status_code) == (403, 403)
     assert bob.with_key().get("/api/me").status_code == 401
@@ -272,6 +272,21 @@ def test_runs_can_be_cancelled_and_queued_again(alice: Person, bob: Person, star
     }
 
 
+@pytest.mark.parametrize("action", ["cancel", "requeue"])
+def test_before_runs_are_changed_at_once_one_is_asked(
+    alice: Person, bob: Person, start_run: Callable[..., Run], action: str
+) -> None:
+    run = start_run(bob, "paint <b>it</b>")
+
+    asked = alice.signed_in().post("/admin/runs/run/", {"action": action, "_selected_action": [run.pk]})
+
+    page = asked.content.decode()
+    assert "paint &lt;b&gt;it&lt;/b&gt;" in page
+    assert f'name="_selected_action" value="{run.pk}"' in page
+    assert reload(bob, run).status == Run.Status.PENDING
+    assert not AuditEntry.objects.filter(actor=alice.user, object_id=run.pk).exists()
+
+
 def test_an_action_on_somebody_elses_run_does_nothing(
     charlie: Person, bob: Person, start_run: Callable[..., Run]
 ) -> None:
@@ -296,4 +311,6 @@ def promote(person: Person, role: Role) -> None:
 
 
 def act(client: Client, action: str, run: Run) -> Any:
-    return client.post("/admin/runs/run/", {"action": action, "_selected_action": [run.pk]}, follow=True)
+    """Choose an action for a run, and say yes."""
+    chosen = {"action": action, "_selected_action": [run.pk], "confirmed": "yes"}
+    return client.post("/admin/runs/run/", chosen, follow=True)
