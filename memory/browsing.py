@@ -10,7 +10,8 @@ from django.db.models import QuerySet
 from django.db.models.functions import Left
 
 from memory import keeping
-from memory.embedding.serving import SERVING
+from memory.embedding.ports import is_local
+from memory.embedding.serving import SERVING, serving_model
 from memory.forgetting import RESTORABLE
 from memory.keeping import Wanted
 from memory.models import Embedding, Memory
@@ -48,15 +49,25 @@ def listed(scope: Scope, wanted: Wanted, *, words: str = "") -> QuerySet[Memory]
     return rows.annotate(beginning=Left("text", BEGINNING)).defer("text")
 
 
-def found(scope: Scope, query: str, wanted: Wanted, *, limit: int) -> Answer:
-    """Search what is wanted, with an explanation of each hit."""
+def found(scope: Scope, query: str, wanted: Wanted, *, limit: int, is_typing: bool = False) -> Answer:
+    """Search what is wanted, with an explanation of each hit.
+
+    While somebody `is_typing`, a model that is elsewhere isn't asked for every few letters: words have to do.
+    """
     filters = Filters(
         run_id=wanted.run_id,
         document=wanted.document,
         source_types=(wanted.source_type,) if wanted.source_type else (),
     )
     shelves = keeping.shelves(scope, wanted)
-    return search_shelves(shelves, query, limit=limit, filters=None if filters.is_empty else filters, explain=True)
+    return search_shelves(
+        shelves,
+        query,
+        limit=limit,
+        filters=None if filters.is_empty else filters,
+        explain=True,
+        vectors=not is_typing or is_local(serving_model().name),
+    )
 
 
 def portrait(scope: Scope, memory_id: uuid.UUID, *, at: datetime) -> Portrait:

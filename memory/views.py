@@ -119,9 +119,7 @@ def _show(request: HttpRequest, scope: Scope, *, form: forms.NewMemory) -> HttpR
         "form": form,
         "may_write": allows(scope.role, "memory", "create"),
         "is_filtered": wanted != keeping.EVERYTHING or bool(words),
-        **(
-            _hits(scope, words, wanted, query) if words and not wanted.forgotten else _page(scope, words, wanted, query)
-        ),
+        **(_hits(request, words, wanted) if words and not wanted.forgotten else _page(scope, words, wanted, query)),
     }
     return render_frame(request, page="memory/memories.html", fragment="memory/_list.html", context=context)
 
@@ -137,9 +135,10 @@ def _wanted(query: QueryDict) -> Wanted:
     )
 
 
-def _hits(scope: Scope, words: str, wanted: Wanted, query: QueryDict) -> dict[str, Any]:
+def _hits(request: HttpRequest, words: str, wanted: Wanted) -> dict[str, Any]:
+    query, is_typing = request.GET, request.headers.get("HX-Trigger-Name") == "q"
     limit = whole_number(query.get("limit"), field="limit", default=ROWS, least=1, most=MOST_ROWS)
-    answer = browsing.found(scope, words, wanted, limit=limit)
+    answer = browsing.found(scope_of(request), words, wanted, limit=limit, is_typing=is_typing)
     has_more = len(answer.hits) == limit and limit < MOST_ROWS
     return {
         "rows": rows.of_hits([hit for hit in answer.hits if hit.score > 0]),  # nothing speaks for the others

