@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from openintern.api import Text, body_of, query_of, scope_of
+from openintern.api import Text, WholeNumber, YesNo, body_of, query_of, scope_of
 from openintern.errors import Invalid
 from openintern.tenancy.access import access
 from openintern.tenancy.identity import CLAIMS
@@ -68,8 +68,8 @@ class NewServer(serializers.Serializer[Any]):
     issuer = Text(max_length=2000, required=False)
     oauth_scope = Text(max_length=500, required=False)
     risk = serializers.ChoiceField(McpServer.Risk.values, required=False)
-    timeout_seconds = serializers.IntegerField(min_value=1, max_value=600, required=False)
-    is_enabled = serializers.BooleanField(required=False)
+    timeout_seconds = WholeNumber(min_value=1, max_value=600, required=False)
+    is_enabled = YesNo(required=False)
 
 
 class Digests(serializers.Serializer[Any]):

@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from openintern.api import Text, body_of, query_of, scope_of
+from openintern.api import Text, YesNo, body_of, query_of, scope_of
 from openintern.errors import OpenInternError
 from openintern.tenancy.access import access
 from openintern.tenancy.identity import CLAIMS
@@ -58,7 +58,7 @@ class SkillRow(serializers.Serializer[Any]):
     enabled_version = serializers.IntegerField(source="enabled.number", default=None, allow_null=True)
     is_for_everybody = serializers.BooleanField()
     roles = serializers.SerializerMethodField(help_text="the roles that have it, and its tools with it")
-    lowers_risk = serializers.BooleanField()
+    lowers_risk = YesNo()
     created_at = serializers.DateTimeField()
     updated_at = serializers.DateTimeField()
 
@@ -82,12 +82,12 @@ class SkillChange(serializers.Serializer[Any]):
     provider = serializers.ChoiceField(SkillVersion.Provider.values, required=False)
     entry_path = Text(max_length=300, required=False, allow_blank=True)
     source_type = serializers.ChoiceField(SkillVersion.Source.values, required=False)
-    allow_implicit_invocation = serializers.BooleanField(required=False)
+    allow_implicit_invocation = YesNo(required=False)
     dependencies = Dependencies(required=False)
-    is_enabled = serializers.BooleanField(required=False, help_text="whether agents get its newest version")
-    is_for_everybody = serializers.BooleanField(required=False)
+    is_enabled = YesNo(required=False, help_text="whether agents get its newest version")
+    is_for_everybody = YesNo(required=False)
     roles = serializers.ListField(child=Text(max_length=40), required=False, max_length=200)
-    lowers_risk = serializers.BooleanField(
+    lowers_risk = YesNo(
         required=False, help_text="its risk holds even where it is lower than the tool's own; admins only"
     )
 
