@@ -33,7 +33,13 @@ def test_nothing_that_an_organisation_owns_is_here() -> None:
 
 
 def test_an_organisation_is_made_with_its_schema_and_suspended(staff: Client, alice: Person) -> None:
-    form = {"slug": "harbour", "name": "Harbour", "is_active": "on", "max_concurrent_runs": "3"}
+    form = {
+        "slug": "harbour",
+        "name": "Harbour",
+        "is_active": "on",
+        "max_concurrent_runs": "3",
+        "max_runs_per_minute": "600",
+    }
 
     staff.post("/platform/tenancy/organization/add/", form)
     org = Organization.objects.get(slug="harbour")
