@@ -13,10 +13,10 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,7 +84,7 @@ class HttpClient:
                 if answer.status_code != 503:
                     return answer
                 assert answer.headers["Retry-After"], "a 503 says when to come back"
-            assert time.monotonic() < ends_at, f"{method} {path} wasn't answered within {PATIENCE} s"
+            assert time.monotonic() < ends_at, f"{method} {path}: no answer within {PATIENCE} s\n{self.logs()[-6000:]}"
             time.sleep(0.2)
 
 
@@ -94,8 +94,8 @@ class Installation:
     def __init__(self, place: Path, *, told: dict[str, str]) -> None:
         self.place = place
         self._server = Server(place / "database", settings=SETTINGS)
-        self._database = self._server.start()
-        self._reviving = threading.Lock()
+        self._keeper = ThreadPoolExecutor(max_workers=1)  # a server ends with the thread that started it
+        self._database = self._keeper.submit(self._server.start).result()
         self._listening = socket.create_server(("127.0.0.1", 0), backlog=2048)
         self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
         self.environ = os.environ | {
@@ -173,13 +173,15 @@ class Installation:
 
     def restart_database(self) -> float:
         """`pg_ctl restart -m immediate`: every session is cut off, nothing is written; returns when it was back."""
-        with self._reviving:
-            self._database.send_signal(signal.SIGQUIT)
-            self._database.wait(30)
-            self._database = self._server.start()
-            assert self._server.url() == self.database_url, "it came back at another address"
-            self.database_restarts += 1
-            return time.monotonic()
+        return self._keeper.submit(self._restart_database).result()
+
+    def _restart_database(self) -> float:
+        self._database.send_signal(signal.SIGQUIT)
+        self._database.wait(30)
+        self._database = self._server.start()
+        assert self._server.url() == self.database_url, "it came back at another address"
+        self.database_restarts += 1
+        return time.monotonic()
 
     def workers(self) -> list[int]:
         """The living processes below every cluster's sentinel, the one that gives the signs of life excepted."""
@@ -198,6 +200,7 @@ class Installation:
         self._listening.close()
         self._server.stop(self._database)
         self._server.destroy()
+        self._keeper.shutdown()
 
 
 def _grandchildren(cluster: WorkerCluster, parents: dict[int, int]) -> list[int]:
