@@ -61,9 +61,9 @@ def located(text: str, wanted: Collection[str]) -> Iterator[tuple[str, int, int]
 
 def fold(text: str) -> str:
     """Return `text` in one width, in lower case, without accents."""
+    if text.isascii():
+        return text.lower()
     plain = unicodedata.normalize("NFKC", text).casefold()
-    if plain.isascii():
-        return plain
     return unicodedata.normalize("NFC", _ACCENTS.sub("", unicodedata.normalize("NFD", plain)))
 
 

@@ -6,6 +6,7 @@ import json
 import uuid
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -20,7 +21,7 @@ from memory.embedding.serving import serving_model
 from memory.models import EmbeddingModel, Memory, Passage, Shelf, Tier
 from memory.search import snippets, weights
 from memory.search.hits import Answer, Explanation, Filters, Hit, Quote
-from memory.search.statement import VectorArm, compose
+from memory.search.statement import EXACT_PASSAGES, PER_ARM, VectorArm, compose
 from openintern.errors import Invalid, NotFound
 from openintern.tenancy.scope import Scope
 from openintern.text import storable
@@ -30,6 +31,8 @@ READ = 20_000
 #: Different terms of a query that are looked up; of these the rarest count.
 _LOOKED_UP = 1_000
 MOST_HITS = 100
+#: How much more an arm brings when what it brought is of too few memories.
+_WIDER = 8
 #: Characters of a memory that a hit carries; the whole is a `find_memory` away.
 _TEXT = 2_000
 _ALL_TIERS = tuple(Tier.values)
@@ -69,17 +72,21 @@ def search_shelves(
     text = str(storable(query))[:READ]
     if not text.strip():
         raise Invalid("query", "A search needs a query")
+    there = Extent.of(shelves)
+    if not there.passages:
+        return Answer(hits=(), missing_vectors=0, searched=0)
     model = serving_model() if vectors else None
     vector = embed_query(text, model=model) if model else None
-    rows = _rows(shelves, text, limit=max(1, min(limit, MOST_HITS)), filters=filters, model=model, vector=vector)
-    *found, summary = rows
+    *found, summary = _rows(
+        there, text, limit=max(1, min(limit, MOST_HITS)), filters=filters, model=model, vector=vector
+    )
     counted = terms.counted(text)
     telling = Counter({term: times for term, times in counted.items() if term not in terms.SMALL_WORDS})
     wanted = telling or counted
     return Answer(
         hits=tuple(_hit(row, wanted=wanted, explain=explain) for row in found),
         missing_vectors=summary["missing"],
-        searched=int(summary["searched"]),
+        searched=there.passages,
     )
 
 
@@ -102,8 +109,33 @@ def _known(tiers: Iterable[str]) -> list[str]:
     return asked or list(_ALL_TIERS)
 
 
+@dataclass(frozen=True)
+class Extent:
+    """The shelves in scope, and how much is on them."""
+
+    shelves: tuple[int, ...]
+    passages: int
+    words: int
+
+    @classmethod
+    def of(cls, shelves: QuerySet[Shelf]) -> Extent:
+        """Read it."""
+        rows = list(shelves.filter(passages__gt=0).order_by("pk").values_list("pk", "passages", "words"))
+        return cls(tuple(row[0] for row in rows), sum(row[1] for row in rows), sum(row[2] for row in rows))
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it is beyond what is compared one by one."""
+        return self.passages > EXACT_PASSAGES
+
+    def parameters(self) -> dict[str, Any]:
+        """What the statement wants to know of it."""
+        mean_length = max(self.words / max(self.passages, 1), 1.0)
+        return {"shelves": list(self.shelves), "passages": self.passages, "mean_length": mean_length}
+
+
 def _rows(
-    shelves: QuerySet[Shelf],
+    there: Extent,
     text: str,
     *,
     limit: int,
@@ -111,17 +143,30 @@ def _rows(
     model: EmbeddingModel | None,
     vector: Vector | None,
 ) -> list[dict[str, Any]]:
-    """Run the statement; the last row says how much there was to search."""
-    statement, parameters = prepare(shelves, text, limit=limit, filters=filters, model=model, vector=vector)
+    """Run the statement; the last row says how much there was to search.
+
+    A long document can fill an arm alone. Where that leaves fewer memories than asked for, and the word arm, which brings
+    everything in the end, hasn't brought all, it is asked for more.
+    """
+    statement, parameters = prepare(there, text, limit=limit, filters=filters, model=model, vector=vector)
+    per_arm = max(PER_ARM, limit)
+    while True:
+        rows = _executed(statement, {**parameters, "per_arm": per_arm})
+        if len(rows) > limit or rows[-1]["brought"] < per_arm:
+            return rows
+        per_arm *= _WIDER
+
+
+def _executed(statement: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(_SETTINGS)
+        cursor.execute(SETTINGS)
         cursor.execute(statement, parameters)
         names = [column.name for column in cursor.description or ()]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
 def prepare(
-    shelves: QuerySet[Shelf],
+    there: Extent,
     text: str,
     *,
     limit: int,
@@ -129,15 +174,14 @@ def prepare(
     model: EmbeddingModel | None,
     vector: Vector | None,
 ) -> tuple[str, dict[str, Any]]:
-    """Return the statement of a search and its parameters."""
+    """Return the statement of a search and its parameters, all but `per_arm`."""
     arm = None
     if model is not None and vector is not None:
         arm = VectorArm(model.pk, dimensions=len(vector), is_indexed=model.is_indexed)
-    scope_sql, named = _named(shelves.values("id", "passages", "words"), prefix="scope")
     only_sql, only_named = _only(filters)
     asked = dict(islice(terms.counted(text).items(), _LOOKED_UP))
     parameters = {
-        **named,
+        **there.parameters(),
         **only_named,
         "terms": [terms.number(term) for term in asked],
         "times": [float(times) for times in asked.values()],
@@ -146,11 +190,11 @@ def prepare(
         "limit": limit,
         "text_limit": _TEXT,
     }
-    return compose(shelves=scope_sql, only=only_sql, vector=arm), parameters
+    return compose(only=only_sql, vector=arm, is_large=there.is_large), parameters
 
 
 #: Just-in-time compilation costs more than any search takes; the index is asked until it has enough, in any order.
-_SETTINGS = """
+SETTINGS = """
     SELECT set_config('jit', 'off', true), set_config('hnsw.iterative_scan', 'relaxed_order', true),
            set_config('hnsw.ef_search', '200', true), set_config('hnsw.max_scan_tuples', '1000000', true)
 """

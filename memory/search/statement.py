@@ -1,9 +1,10 @@
 """The one statement of a search.
 
-    shelves ─ size ─┬─ weighed ── by_words ──┬─ pool ── scored ── shares ── fused ── again ── lifted ── best ── rows
-                    └─────────── by_vector ──┘
+    size ─┬─ weighed ── by_words ──┬─ pool ── scored ── shares ── fused ── again ── lifted ── best ── rows
+          └─────────── by_vector ──┘
 
-Both arms look at the shelves in scope and at nothing else. Together with the neighbours of what they find they make the
+The shelves in scope come as literals, with how much is on each: the planner then knows whether it is little or much.
+Both arms look at these shelves and at nothing else. Together with the neighbours of what they find they make the
 pool, in which every passage gets both scores, so that neither arm's ignorance counts as a zero. A share is a score
 normalised to 0…1 within the pool.
 
@@ -27,7 +28,7 @@ from memory.terms import NUMBERS
 
 #: Passages in scope up to which every vector is compared; an index gains nothing below.
 EXACT_PASSAGES = 30_000
-#: Passages that each arm brings to the pool.
+#: Passages that each arm brings to the pool at first; where they are of fewer memories than asked for, it brings more.
 PER_ARM = 60
 #: Terms of a query that are looked at, the rarest first.
 MOST_TERMS = 64
@@ -44,19 +45,21 @@ class VectorArm:
     is_indexed: bool
 
 
-def compose(*, shelves: str, only: str, vector: VectorArm | None) -> str:
-    """Return the statement. `shelves` is a query for the visible shelves, `only` a condition on `passage_id`.
+def compose(*, only: str, vector: VectorArm | None, is_large: bool) -> str:
+    """Return the statement. `only` is a condition on `passage_id`, `is_large` whether a scope is beyond EXACT_PASSAGES.
 
-    Both are our own SQL (from the querysets that carry visibility); whatever somebody typed is a parameter.
+    It is all our own SQL; whatever somebody typed is a parameter.
     """
-    by_vector, similarity = (_vector_arm(vector, only), _similarity(vector)) if vector else _WITHOUT_VECTORS
+    by_vector, similarity = _WITHOUT_VECTORS
+    if vector:
+        by_vector, similarity = vector_arm(vector, only, is_large=is_large), _similarity(vector)
     return _STATEMENT.format(
-        shelves=shelves,
+        scope=SCOPE,
         only=only,
-        few_words=_WORDS.format(shelf="words.shelf_id", only=only, b=weights.ARM_B, per_arm=PER_ARM),
         # an expression no index knows: so much is read faster in the table's order, by all cores
-        many_words=_WORDS.format(shelf="(words.shelf_id + 0)", only=only, b=weights.ARM_B, per_arm=PER_ARM),
-        many=EXACT_PASSAGES,
+        by_words=_WORDS.format(
+            shelf="(words.shelf_id + 0)" if is_large else "words.shelf_id", only=only, b=weights.ARM_B
+        ),
         by_vector=by_vector,
         similarity=similarity,
         missing=_missing(vector) if vector else "0",
@@ -76,15 +79,11 @@ def compose(*, shelves: str, only: str, vector: VectorArm | None) -> str:
     )
 
 
-def _vector_arm(arm: VectorArm, only: str) -> str:
-    exact = _EXACT.format(model=arm.model_id, only=only, per_arm=PER_ARM)
-    if not arm.is_indexed:
-        return exact
-    indexed = _INDEXED.format(model=arm.model_id, dimensions=arm.dimensions, only=only, per_arm=PER_ARM)
-    return (
-        f"(SELECT * FROM ({exact}) AS exact WHERE (SELECT passages FROM size) <= {EXACT_PASSAGES})"  # noqa: S608
-        f" UNION ALL (SELECT * FROM ({indexed}) AS indexed WHERE (SELECT passages FROM size) > {EXACT_PASSAGES})"
-    )
+def vector_arm(arm: VectorArm, only: str, *, is_large: bool) -> str:
+    """Return the query of the arm by itself: what is nearest, in any order."""
+    if is_large and arm.is_indexed:
+        return _INDEXED.format(model=arm.model_id, dimensions=arm.dimensions, only=only)
+    return _EXACT.format(model=arm.model_id, only=only)
 
 
 def _similarity(arm: VectorArm) -> str:
@@ -97,41 +96,40 @@ def _missing(arm: VectorArm) -> str:
         WHERE embedding.model_id = {arm.model_id} AND embedding.vector IS NULL AND {_IN_SCOPE.format("embedding")})"""  # noqa: S608
 
 
-_IN_SCOPE = "{}.shelf_id = ANY (ARRAY(SELECT id FROM shelves))"
+_IN_SCOPE = "{}.shelf_id = ANY (%(shelves)s::bigint[])"
 _WITHOUT_VECTORS = ("SELECT NULL::bigint AS passage_id LIMIT 0", "NULL::halfvec")
 
 _EXACT = """
     SELECT embedding.passage_id FROM memory_embedding AS embedding
     WHERE embedding.model_id = {model} AND embedding.vector IS NOT NULL
-      AND embedding.shelf_id = ANY (ARRAY(SELECT id FROM shelves)) AND embedding.{only}
-    ORDER BY embedding.vector <#> %(vector)s::halfvec LIMIT {per_arm}"""
+      AND embedding.shelf_id = ANY (%(shelves)s::bigint[]) AND embedding.{only}
+    ORDER BY embedding.vector <#> %(vector)s::halfvec LIMIT %(per_arm)s"""
 
 _INDEXED = """
     SELECT embedding.passage_id FROM memory_embedding AS embedding
     WHERE embedding.model_id = {model} AND embedding.vector IS NOT NULL
-      AND embedding.shelf_id = ANY (ARRAY(SELECT id FROM shelves)) AND embedding.{only}
-    ORDER BY embedding.vector::halfvec({dimensions}) <#> %(vector)s::halfvec({dimensions}) LIMIT {per_arm}"""
+      AND embedding.shelf_id = ANY (%(shelves)s::bigint[]) AND embedding.{only}
+    ORDER BY embedding.vector::halfvec({dimensions}) <#> %(vector)s::halfvec({dimensions}) LIMIT %(per_arm)s"""
 
 _WORDS = """
     SELECT words.passage_id FROM memory_words AS words
-    WHERE {shelf} = ANY (ARRAY(SELECT id FROM shelves)) AND words.{only}
+    WHERE {shelf} = ANY (%(shelves)s::bigint[]) AND words.{only}
     ORDER BY (words.terms <#> (SELECT terms FROM query))
-             / ({b} * words.length / (SELECT mean_length FROM size) + (1 - {b})) LIMIT {per_arm}"""
+             / ({b} * words.length / (SELECT mean_length FROM size) + (1 - {b})) LIMIT %(per_arm)s"""
+
+SCOPE = """size AS MATERIALIZED (
+    SELECT %(passages)s::float8 AS passages, %(mean_length)s::float8 AS mean_length
+)"""
 
 _STATEMENT = """
-WITH shelves AS MATERIALIZED ({shelves}),
-size AS MATERIALIZED (
-    SELECT coalesce(sum(passages), 0)::float8 AS passages,
-           greatest(coalesce(sum(words)::float8 / nullif(sum(passages), 0), 1), 1) AS mean_length
-    FROM shelves
-),
+WITH {scope},
 weighed AS MATERIALIZED (
     SELECT asked.term, asked.times * ln(1 + (size.passages - known.passages + 0.5) / (known.passages + 0.5)) AS weight,
            format('{{%%s:1}}/{numbers}', asked.term)::sparsevec AS alone
     FROM size, unnest(%(terms)s::int[], %(times)s::float8[]) AS asked (term, times)
     CROSS JOIN LATERAL (
         SELECT sum(memory_term.passages)::float8 AS passages FROM memory_term
-        WHERE memory_term.term = asked.term AND memory_term.shelf_id = ANY (ARRAY(SELECT id FROM shelves))
+        WHERE memory_term.term = asked.term AND memory_term.shelf_id = ANY (%(shelves)s::bigint[])
     ) AS known
     WHERE known.passages > 0
     ORDER BY weight DESC LIMIT {most_terms}
@@ -140,10 +138,7 @@ query AS MATERIALIZED (
     SELECT ('{{' || coalesce(string_agg(term || ':' || weight, ',' ORDER BY term), '') || '}}/{numbers}')::sparsevec AS terms
     FROM weighed
 ),
-by_words AS MATERIALIZED (
-    (SELECT * FROM ({few_words}) AS few WHERE (SELECT passages FROM size) <= {many})
-    UNION ALL (SELECT * FROM ({many_words}) AS many WHERE (SELECT passages FROM size) > {many})
-),
+by_words AS MATERIALIZED ({by_words}),
 by_vector AS MATERIALIZED ({by_vector}),
 found AS MATERIALIZED (SELECT passage_id FROM by_words UNION SELECT passage_id FROM by_vector),
 pool AS MATERIALIZED (
@@ -163,7 +158,7 @@ scored AS MATERIALIZED (
     FROM size, pool
     CROSS JOIN LATERAL (  -- OFFSET keeps it a look-up for each; a join would read all the words in scope once more
         SELECT * FROM memory_words AS words
-        WHERE words.passage_id = pool.passage_id AND words.shelf_id = ANY (ARRAY(SELECT id FROM shelves)) OFFSET 0
+        WHERE words.passage_id = pool.passage_id AND words.shelf_id = ANY (%(shelves)s::bigint[]) OFFSET 0
     ) AS words
     JOIN memory_passage AS passage ON passage.id = words.passage_id
     WHERE words.{only}
@@ -231,7 +226,8 @@ SELECT best.id, left(best.text, %(text_limit)s) AS text, best.metadata, best.imp
        best.words_part, best.vector_part, best.lift, best.passage_id, shelf.tier,
        CASE WHEN shelf.user_id IS NOT NULL THEN 'user' WHEN shelf.project_id IS NOT NULL THEN 'project'
             WHEN shelf.board <> '' THEN 'board' ELSE 'agent' END AS owner,
-       quotes.quotes, NULL::bigint AS missing, NULL::float8 AS searched
+       quotes.quotes, NULL::bigint AS missing, NULL::float8 AS searched,
+       NULL::bigint AS brought
 FROM best
 JOIN memory_shelf AS shelf ON shelf.id = best.shelf_id
 CROSS JOIN LATERAL (
@@ -243,6 +239,6 @@ CROSS JOIN LATERAL (
 ) AS quotes
 UNION ALL
 SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-       NULL, NULL, {missing}, (SELECT passages FROM size)
+       NULL, NULL, {missing}, (SELECT passages FROM size), (SELECT count(*) FROM by_words)
 ORDER BY score DESC NULLS LAST, id
 """

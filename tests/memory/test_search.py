@@ -15,6 +15,7 @@ from memory.models import Shelf
 from memory.owners import Owner
 from memory.search import Filters
 from memory.search.finding import search_shelves
+from memory.search.statement import PER_ARM
 from memory.writing import Origin
 from openintern.errors import Invalid, NotFound
 from openintern.tenancy.models import Project
@@ -108,6 +109,24 @@ def test_there_are_never_fewer_hits_than_memories_up_to_the_limit(note: Remember
 
     assert len(found(alice.scope, "unrelated", limit=20)) == 20
     assert len(found(alice.scope, "unrelated", limit=100)) == 30
+
+
+def test_nor_where_one_document_fills_both_arms_or_more_is_asked_for_than_an_arm_brings(
+    note: Remember, alice: Person
+) -> None:
+    mine = Owner.of_user(alice.user)
+    chapters = (f"# Chapter {number}\n\n" + f"The turbine hums in hall {number}. " * 30 for number in range(200))
+    book = note("\n\n".join(chapters), owner=mine, tier="archival")
+    for number in range(120):
+        note(f"note number {number} about subject {number * 7}", owner=mine)
+
+    hits = search.search(alice.scope, "turbine hall", limit=10).hits
+
+    assert book.passages.count() > 2 * PER_ARM
+    assert hits[0].id == book.pk
+    assert len({hit.id for hit in hits}) == 10
+    assert len(found(alice.scope, "turbine hall", limit=100)) == 100
+    assert found(alice.scope, "note", filters=Filters(document="nothing has it")) == []
 
 
 @pytest.mark.parametrize(("limit", "expected"), [(0, 1), (-5, 1), (10**9, 3)])
