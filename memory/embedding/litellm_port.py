@@ -14,6 +14,7 @@ from memory.embedding.ports import EmbeddingError, Vector, unit
 from openintern.redaction import redact_text
 
 _TIMEOUT_SECONDS = 30
+_QUERY_TIMEOUT_SECONDS = 5  # somebody waits
 _LONGEST = 20_000  # characters; providers refuse what is longer than their window
 
 
@@ -24,15 +25,18 @@ class LiteLLM:
         self._name = name
 
     def query(self, text: str) -> Vector:
-        return self.passages([text])[0]
+        return self._embedded([text], timeout=_QUERY_TIMEOUT_SECONDS)[0]
 
     def passages(self, texts: Sequence[str]) -> list[Vector]:
+        return self._embedded(texts, timeout=_TIMEOUT_SECONDS)
+
+    def _embedded(self, texts: Sequence[str], *, timeout: float) -> list[Vector]:
         memory = settings.CONFIG.memory
         try:
             answer = _litellm().embedding(
                 model=self._name,
                 input=[text[:_LONGEST] or " " for text in texts],
-                timeout=_TIMEOUT_SECONDS,
+                timeout=timeout,
                 max_retries=0,
                 num_retries=0,
                 api_key=memory.api_key or None,

