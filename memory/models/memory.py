@@ -53,7 +53,7 @@ class Memory(models.Model):
     """One thing remembered. Its passages are what is searched; forgotten and superseded ones have left the index."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    shelf = models.ForeignKey(Shelf, models.PROTECT, related_name="memories")
+    shelf = models.ForeignKey(Shelf, models.PROTECT, related_name="memories", db_index=False)
     text = models.TextField(_("text"))
     metadata: models.JSONField[dict[str, Any]] = models.JSONField(_("metadata"), default=dict, blank=True)
     importance = models.FloatField(

@@ -58,7 +58,9 @@ class Shelf(models.Model):
     Its row is locked by whoever writes to it, so that its statistics are exact and nothing is stored twice.
     """
 
-    user = models.ForeignKey(User, models.PROTECT, null=True, related_name="+", verbose_name=_("person"))
+    user = models.ForeignKey(
+        User, models.PROTECT, null=True, related_name="+", verbose_name=_("person"), db_index=False
+    )
     project = models.ForeignKey(Project, models.PROTECT, null=True, related_name="+", verbose_name=_("project"))
     board = models.CharField(_("board"), max_length=NAME_LENGTH, blank=True, default="")
     agent = models.CharField(_("agent instance"), max_length=NAME_LENGTH, blank=True, default="")
