@@ -1,4 +1,4 @@
-"""The model that needs no key: it searches the workspace through the ordinary tools and answers with quotations."""
+"""The model that needs no key: it searches memory and workspace through the ordinary tools and answers with quotations."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from runs.llm.demo.calls import Batch, Call, Plan, Reply, Report, Toolbox
 from runs.llm.demo.plans.changes import replace_text, save
 from runs.llm.demo.plans.chores import count_lines, list_files, outline, overview, search, show_file, summarise
 from runs.llm.demo.plans.opening import UnreadableError
+from runs.llm.demo.plans.recollection import remember
 from runs.llm.demo.plans.research import research
 from runs.llm.demo.transcript import Turn, call_ids, read_turn
 from runs.llm.demo.wishes import (
@@ -25,6 +26,7 @@ from runs.llm.demo.wishes import (
     ListFiles,
     Outline,
     Overview,
+    Remember,
     Replace,
     Save,
     Search,
@@ -52,6 +54,7 @@ CHORES: dict[type[Wish], Callable[[Any, Toolbox, Voice], Plan]] = {
     Outline: outline,
     Search: search,
     Replace: replace_text,
+    Remember: remember,
 }
 
 _FRAGMENT = re.compile(rf"[{CJK}]{{1,2}}|\s*[^\s{CJK}]+\s*|\s+")

@@ -7,7 +7,7 @@ from runs.llm.demo.ranking.findings import Finding
 from runs.llm.demo.ranking.numbers import asked_number
 from runs.llm.demo.ranking.quoting import choose_quotes, with_example
 from runs.llm.demo.text.quotes import Quote, plain, render, shortened, source_of
-from runs.llm.demo.text.reading import Reading
+from runs.llm.demo.text.reading import Reading, is_memory
 from runs.llm.demo.wishes import Ask, Kind
 from runs.llm.demo.words.phrases import Voice, code
 from runs.llm.demo.words.terms import Term
@@ -24,9 +24,16 @@ def answer(ask: Ask, *, findings: list[Finding], readings: list[Reading], note: 
     body = [_direct(ask, findings[:1] if example else findings, voice), *example]
     if findings[0].covered < ENOUGH_COVERED:
         body.insert(0, voice.say("closest"))
-    body.append(voice.say("quotes"))
-    body += [render(quote) for quote in choose_quotes(findings, readings)]
+    quotes = choose_quotes(findings, readings)
+    body.append(voice.say(_heading({is_memory(quote.path) for quote in quotes})))
+    body += [render(quote) for quote in quotes]
     return Report("\n\n".join(body), note)
+
+
+def _heading(are_memories: set[bool]) -> str:
+    if are_memories == {True}:
+        return "quotes_of_memory"
+    return "quotes_of_both" if True in are_memories else "quotes"
 
 
 def _direct(ask: Ask, findings: list[Finding], voice: Voice) -> str:

@@ -1,4 +1,4 @@
-"""The plan for a question about the files: search, read the best passages, answer out of them."""
+"""The plan for a question: search the files and the memory, read the best passages, answer out of them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from itertools import permutations
 from runs.llm.demo.calls import Asking, Batch, Call, Plan, Reply, Report, Toolbox
 from runs.llm.demo.plans.answers import answer, search_note
 from runs.llm.demo.plans.opening import listed, reading_of
+from runs.llm.demo.plans.recollection import asking_memory, memories_of
 from runs.llm.demo.ranking.findings import best_findings
 from runs.llm.demo.ranking.weights import Weights, weigh
 from runs.llm.demo.ranking.windows import Hit, Window, best_windows
@@ -40,6 +41,7 @@ class Evidence:
     searched: int = 0
     cut: bool = False
     errors: list[str] = field(default_factory=list)
+    memories: list[Reading] = field(default_factory=list)
 
     def take(self, reply: Reply, label: str = "") -> None:
         """Add one search's matches; under a label they count as that term's."""
@@ -63,10 +65,8 @@ def research(ask: Ask, tools: Toolbox, voice: Voice) -> Plan:
     if not windows or windows[0].covered < POOR:
         yield from _search_kin(ask, tools, voice, evidence)
         windows = _windows(ask, evidence)
-    if not windows:
-        return _nothing(ask, evidence, voice)
     readings = yield from _read(windows, tools, voice)
-    readings = readings or _readings_of_hits(evidence, windows)
+    readings = [*(readings or _readings_of_hits(evidence, windows)), *evidence.memories]
     findings = best_findings(readings, weights=_weights(ask, evidence), kind=ask.kind)
     if not findings:
         return _nothing(ask, evidence, voice)
@@ -80,10 +80,14 @@ def _search(ask: Ask, tools: Toolbox, voice: Voice, evidence: Evidence) -> Askin
     patterns += [("", pattern) for pattern in _joint_patterns(terms)]
     calls = [call for _, pattern in patterns for call in _grep(tools, pattern)]
     listing = tools.call("glob_files", pattern="**/*") or tools.call("list_files", path=".")
-    replies = yield Batch(voice.say("say_search", terms=voice.names([t.label for t in terms])), (*calls, *listing))
+    memory = asking_memory(ask, tools)
+    saying = voice.say("say_search_both" if memory else "say_search", terms=voice.names([t.label for t in terms]))
+    replies = yield Batch(saying, (*calls, *listing, *memory))
     for (label, _), reply in zip(patterns, replies, strict=False):
         evidence.take(reply, label)
-    evidence.files = [path for reply in replies[len(calls) :] for path in listed(reply)]
+    found = replies[len(calls) :]
+    evidence.files = [path for reply in found[: len(listing)] for path in listed(reply)]
+    evidence.memories = [reading for reply in found[len(listing) :] for reading in memories_of(reply, ask=ask)]
 
 
 def _search_kin(ask: Ask, tools: Toolbox, voice: Voice, evidence: Evidence) -> Asking[None]:
@@ -164,16 +168,20 @@ def _readings_of_hits(evidence: Evidence, windows: list[Window]) -> list[Reading
 
 def _read_without_search(ask: Ask, tools: Toolbox, voice: Voice) -> Plan:
     """With no search tool: the files whose names fit, else the first prose there is."""
+    memory = asking_memory(ask, tools)
     listing = tools.call("glob_files", pattern="**/*") or tools.call("list_files", path=".")
-    if not listing or not tools.offers("read_file"):
+    if not tools.offers("read_file"):
+        listing = []
+    if not listing and not memory:
         return Report(voice.say("no_tools", tools=voice.names(["grep_files", "read_file", "glob_files"])))
-    replies = yield Batch(voice.say("say_list"), tuple(listing))
-    evidence = Evidence(files=[path for reply in replies for path in listed(reply)])
+    replies = yield Batch(voice.say("say_list" if listing else "say_recall"), (*listing, *memory))
+    evidence = Evidence(files=[path for reply in replies[: len(listing)] for path in listed(reply)])
+    evidence.memories = [reading for reply in replies[len(listing) :] for reading in memories_of(reply, ask=ask)]
     windows = (
         _windows(ask, evidence)
         or [Window(path, 1, 1, 1.0, 0.0) for path in evidence.files if is_prose(path)][:MOST_FILES_UNSEARCHED]
     )
-    readings = yield from _read(windows, tools, voice)
+    readings = [*(yield from _read(windows, tools, voice)), *evidence.memories]
     findings = best_findings(readings, weights=_weights(ask, evidence), kind=ask.kind)
     if not findings:
         return _nothing(ask, evidence, voice)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from runs.llm.demo.text.reading import FENCE_LANGUAGE, Block, extension, is_prose
+from runs.llm.demo.text.reading import FENCE_LANGUAGE, Block, extension, is_memory, is_prose
 
 LONGEST_QUOTED_LINE = 400
 
@@ -29,7 +29,7 @@ class Quote:
 
 def render(quote: Quote) -> str:
     """The source, then the lines: prose as a blockquote, all else in a fence of its language."""
-    source = f"`{quote.path.replace('`', '')}:{quote.start}-{quote.end}`"
+    source = _source(quote.path, f"{quote.start}-{quote.end}")
     context = f" · {plain(quote.context)}" if quote.context else ""
     return f"{source}{context}\n\n{quoted(quote.path, (*quote.lead, *quote.lines))}"
 
@@ -86,4 +86,9 @@ def shortened(text: str, most: int = 330) -> str:
 
 
 def source_of(block: Block, line: int) -> str:
-    return f"`{block.path.replace('`', '')}:{line}`"
+    return _source(block.path, str(line))
+
+
+def _source(path: str, lines: str) -> str:
+    """A memory is cited by its id; that it has lines is our reading of it."""
+    return f"`{path}`" if is_memory(path) else f"`{path.replace('`', '')}:{lines}`"

@@ -25,9 +25,13 @@ FENCE_LANGUAGE = {
 DATA = {"cfg", "conf", "csv", "env", "ini", "json", "jsonl", "log", "po", "toml", "xml", "yaml", "yml"}
 
 
+#: What the path of a memory begins with, before its id: no file's does that the tools name.
+MEMORY = "memory "
+
+
 @dataclass(frozen=True)
 class Reading:
-    """Lines of one file, from line `start` (1 is the first), of `total`."""
+    """Lines of one file, or of a memory, from line `start` (1 is the first), of `total`."""
 
     path: str
     lines: tuple[str, ...]
@@ -68,6 +72,10 @@ class Sentence:
 
 def extension(path: str) -> str:
     return PurePosixPath(path).suffix.lower().lstrip(".")
+
+
+def is_memory(path: str) -> bool:
+    return path.startswith(MEMORY)
 
 
 def is_prose(path: str) -> bool:

@@ -91,6 +91,13 @@ class Replace:
 
 
 @dataclass(frozen=True)
+class Remember:
+    """Something to be remembered, as it was said."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class Literal:
     text: str
 
@@ -117,5 +124,5 @@ class Save:
 
 Wish = (
     Greet | Help | Thanks | Impossible | ListFiles | Overview | ShowFile | CountLines | Summarise | Outline
-    | Search | Replace | Save | Ask
+    | Search | Replace | Save | Remember | Ask
 )  # fmt: skip

@@ -15,6 +15,7 @@ from runs.llm.demo.wishes.changing import replacement, save
 from runs.llm.demo.wishes.filing import count_lines, list_files, outline, overview, show, summarise
 from runs.llm.demo.wishes.mentions import Sketch, sketch
 from runs.llm.demo.wishes.patterns import pattern
+from runs.llm.demo.wishes.remembering import remember
 from runs.llm.demo.wishes.searching import impossible, search
 from runs.llm.demo.wishes.small_talk import small_talk
 
@@ -29,7 +30,7 @@ RULES: tuple[Callable[[Sketch], Wish | None], ...] = (
 def understand(text: str, *, earlier_question: str = "", earlier_answer: str = "") -> Wish:
     """The wish in `text`; what was said before fills in what "it" and "that file" stand for."""
     drawn = sketch(text)
-    first = small_talk(drawn) or save(drawn, understand=understand)
+    first = remember(text, drawn) or small_talk(drawn) or save(drawn, understand=understand)
     if first:
         return first
     if len(drawn.form) <= LONGEST_FORM:

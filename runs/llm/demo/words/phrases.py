@@ -13,20 +13,22 @@ PHRASES: dict[str, tuple[str, str]] = {
     "thanks": ("You're welcome. Ask me anything else about your files.", "不客气。还可以继续问我关于文件的问题。"),
     "help": (
         (
-            "I answer questions about the files in this workspace, with quotations and their sources, and I can write to them. Try:\n\n"
+            "I answer questions about the files in this workspace and about what is remembered, with quotations and their sources, and I can write to them. Try:\n\n"
             "- *What files are there?* · *What is this project about?*\n"
             "- *How does …?* · *Where is … defined?* · *Why …?* · *What is the default port?*\n"
             "- *Summarise README.md* · *Show lines 10–30 of settings.py* · *Which functions are in engine.py?*\n"
             "- *Find TODO* · *How many lines does README.md have?*\n"
+            "- *Remember that the deployment window is Tuesday* · *When is the deployment window?*\n"
             '- *Save a summary of README.md to notes/summary.md* · *Replace "colour" with "color" in style.css*\n\n'
             "Every search, reading and change goes through the agent's ordinary tools, so you can watch each step in the trace."
         ),
         (
-            "我可以回答关于工作区文件的问题（附原文引用和出处），也可以写入和修改文件。试试：\n\n"
+            "我可以回答关于工作区文件和记忆的问题（附原文引用和出处），也可以写入和修改文件。试试：\n\n"
             "- *有哪些文件？* · *这个项目是做什么的？*\n"
             "- *……是怎么工作的？* · *……在哪里定义？* · *为什么……？* · *默认端口是多少？*\n"
             "- *总结 README.md* · *显示 settings.py 第10到30行* · *engine.py 有哪些函数？*\n"
             "- *查找 TODO* · *README.md 有多少行？*\n"
+            "- *记住部署窗口是周二* · *部署窗口是什么时候？*\n"
             '- *把 README.md 的总结保存到 notes/summary.md* · *把 style.css 中的 "colour" 替换成 "color"*\n\n'
             "每次搜索、读取和修改都通过智能体的普通工具完成，在轨迹页面可以看到每一步。"
         ),
@@ -40,6 +42,17 @@ PHRASES: dict[str, tuple[str, str]] = {
         "这次运行没有提供我需要的工具（{tools}），所以我无法查看文件。",
     ),
     "say_search": ("I look for {terms} in the files.", "我在文件中查找 {terms}。"),
+    "say_search_both": (
+        "I look for {terms} in the files and in what is remembered.",
+        "我在文件和记忆中查找 {terms}。",
+    ),
+    "say_recall": ("I look at what is remembered.", "我看看记得什么。"),
+    "say_remember": ("I remember that.", "我来记住。"),
+    "remembered": (
+        "Remembered: {text} ({source}). Ask me about it in any later conversation.",
+        "已记住：{text}（{source}）。以后在任何对话里都可以问我。",
+    ),
+    "not_remembered": ("I could not remember that: {error}", "无法记住：{error}"),
     "say_refine": ("Little so far; I also look for related words.", "结果不多，再查一下相关的词。"),
     "say_read": ("I read the closest passages: {paths}.", "我来读最相关的段落：{paths}。"),
     "say_list": ("I look at what files there are.", "我看看有哪些文件。"),
@@ -54,6 +67,8 @@ PHRASES: dict[str, tuple[str, str]] = {
         "没有找到直接回答这个问题的内容。最接近的是：",
     ),
     "quotes": ("**From the files**", "**原文**"),
+    "quotes_of_memory": ("**From memory**", "**记忆原文**"),
+    "quotes_of_both": ("**From the files and from memory**", "**文件和记忆原文**"),
     "searched": ("Searched {files} for {terms}.", "在 {files}中查找了 {terms}。"),
     "searched_plain": ("Searched for {terms}.", "查找了 {terms}。"),
     "missing": ("Not mentioned anywhere: {terms}.", "没有任何文件提到：{terms}。"),
