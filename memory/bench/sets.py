@@ -32,10 +32,15 @@ class Collection:
 
 
 def read_cmrc(path: Path) -> list[Collection]:
-    """Read a split of CMRC 2018 or of anything in SQuAD's form: each paragraph answers its own questions."""
+    """Read a split of CMRC 2018 or of anything in SQuAD's form: each paragraph answers its own questions.
+
+    Questions without a word, which the set has, are left out.
+    """
     data = json.loads(path.read_text("utf-8"))
     paragraphs = list(_paragraphs(data["data"] if isinstance(data, dict) else data))
-    questions = [(asked, frozenset({at})) for at, (_, all_asked) in enumerate(paragraphs) for asked in all_asked]
+    questions = [
+        (asked, frozenset({at})) for at, (_, all_asked) in enumerate(paragraphs) for asked in all_asked if asked
+    ]
     return [Collection(tuple(text for text, _ in paragraphs), tuple(questions))]
 
 

@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("memory", "0002_threads_and_missing"),
+        ("memory", "0004_documents"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
