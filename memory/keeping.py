@@ -54,7 +54,9 @@ EVERYTHING = Wanted()
 
 def memories(scope: Scope, wanted: Wanted = EVERYTHING) -> QuerySet[Memory]:
     """Return the memories in sight, newest first: those that can be found, or those that can still be brought back."""
-    rows = Memory.objects.filter(shelf__in=shelves(scope, wanted), **wanted.origin())
+    # as literals: of one shelf, the newest are then read in order
+    within = list(shelves(scope, wanted).values_list("pk", flat=True))
+    rows = Memory.objects.filter(shelf__in=within, **wanted.origin())
     rows = (
         rows.filter(forgotten_at__isnull=False)
         if wanted.forgotten

@@ -15,7 +15,8 @@ normalised to 0…1 within the pool.
 - `by_vector`: exactly, up to EXACT_PASSAGES in scope; above that by the HNSW index, which is asked until it has enough.
 - `again`: the passages that came out best speak for the query once more (relevance feedback): their vectors are added
   to its vector for the pool's second look.
-- `lifted`: a hit lifts the passages just before and after it in the same source or conversation.
+- `lifted`: a hit lifts what was said just before and after it in the same conversation. Passages of one memory don't lift
+  each other: that would favour whatever is long enough to have several (abstracts lose 2 points by it).
 """
 
 from __future__ import annotations
@@ -191,14 +192,15 @@ weighted AS MATERIALIZED (
     FROM again
 ),
 followed AS MATERIALIZED (
-    SELECT previous_id AS passage_id, max(words_part + vector_part) AS score FROM weighted
-    WHERE previous_id IS NOT NULL GROUP BY previous_id
+    SELECT own.passage_id, max(later.words_part + later.vector_part) AS score
+    FROM weighted AS later JOIN weighted AS own ON own.passage_id = later.previous_id AND own.memory_id <> later.memory_id
+    GROUP BY own.passage_id
 ),
 lifted AS MATERIALIZED (
     SELECT own.*, {neighbour} * greatest(
         coalesce(before.words_part + before.vector_part, 0), coalesce(followed.score, 0)) AS lift
     FROM weighted AS own
-    LEFT JOIN weighted AS before ON before.passage_id = own.previous_id
+    LEFT JOIN weighted AS before ON before.passage_id = own.previous_id AND before.memory_id <> own.memory_id
     LEFT JOIN followed ON followed.passage_id = own.passage_id
 ),
 ranked AS MATERIALIZED (

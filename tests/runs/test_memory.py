@@ -21,7 +21,7 @@ from runs import lifecycle
 from runs.engine import remembering
 from runs.llm.types import RECALLED
 from runs.models import Run
-from tests.conftest import Person, events_of
+from tests.conftest import Person, events_of, reload
 from tests.runs.conftest import status_of
 from tests.runs.test_effects import assert_whole
 from tests.runs.test_engine import calls, listen, of_type, types
@@ -266,3 +266,37 @@ def test_an_agent_can_not_reach_another_persons_memory(
     assert "alone" not in str(results)
     with org_scope(alice.org):
         assert search.find_memory(alice.scope, secret.pk).pk == secret.pk
+
+
+def test_the_demo_model_remembers_what_it_is_told_and_answers_from_memory_with_its_source(
+    alice: Person, start_run: Start, work: Work
+) -> None:
+    told = start_run(
+        alice,
+        "Remember that the deployment window is Tuesday at nine.",
+        llm_config={"provider": "demo"},
+        session_key="s_t",
+    )
+    work()
+    (kept,) = [memory for memory in memories_of(alice, told) if memory.tier == "core"]
+
+    asked = start_run(
+        alice, "When is the deployment window?", llm_config={"provider": "demo"}, session_key="s_elsewhere_2"
+    )
+    work()
+
+    answer = reload(alice, asked).output or ""
+    assert "Tuesday at nine" in answer
+    assert f"`memory {kept.pk}`" in answer
+    assert_whole(alice, asked)
+
+
+def test_the_demo_model_tells_nobody_what_somebody_else_keeps(
+    alice: Person, bob: Person, start_run: Start, work: Work
+) -> None:
+    know(alice, "The deployment window is canary7Qx.")
+    asked = start_run(bob, "When is the deployment window?", llm_config={"provider": "demo"})
+
+    work()
+
+    assert "canary7Qx" not in str([event.payload for event in events_of(bob, asked)])
