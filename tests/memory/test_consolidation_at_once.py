@@ -33,7 +33,7 @@ def twice(committed: Cast) -> Iterator[list[Memory]]:
         ]
     yield memories
     with org_scope(bob.org):
-        mine = Shelf.objects.filter(user=bob.user)
+        mine = Shelf.objects.filter(user=bob.user, tier="core")
         ChangeSet.objects.filter(user=bob.user).delete()
         Passage.objects.filter(memory__shelf__in=mine).delete()
         Memory.objects.filter(shelf__in=mine).delete()
