@@ -12,7 +12,7 @@ from django.utils import timezone
 from playwright.sync_api import Page, expect
 
 from memory.consolidation import passes
-from memory.models import ChangeSet, Memory, Passage, Shelf
+from memory.models import ChangeSet, Document, Memory, Passage, Shelf
 from memory.owners import Owner
 from memory.writing import Origin, remember
 from openintern.tenancy.scope import org_scope
@@ -40,6 +40,7 @@ def remembered(committed: Cast) -> Iterator[None]:
     yield
     with org_scope(committed.alice.org):
         ChangeSet.objects.all().delete()
+        Document.objects.all().delete()
         Passage.objects.all().delete()
         Memory.objects.all().delete()
         Shelf.objects.all().delete()
