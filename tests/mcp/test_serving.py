@@ -15,11 +15,12 @@ from mcp.client.client import Client
 
 from openintern.tenancy import keys
 from openintern.tenancy.models import AuditEntry
+from openintern.tenancy.roles import Role
 from openintern.tenancy.scope import org_scope
 from runs.llm import scripted
 from runs.mcp.serving.doors import DOORS
 from runs.models import Run
-from tests.conftest import Cast, Person
+from tests.conftest import Cast, Person, admit
 from tests.live.conftest import Server
 from tests.mcp.conftest import by_http, by_stdio, environment, speak
 
@@ -77,7 +78,9 @@ def test_over_stdio_a_key_counts_and_a_wrong_one_does_not(committed: Cast) -> No
     async def mine(client: Client) -> list[dict[str, Any]]:
         return list((await told(client, "run_list"))["runs"])
 
-    assert speak(by_stdio(OPENINTERN_API_KEY=committed.charlie.api_key), mine) == []
+    newcomer = admit("mcp-newcomer", committed.charlie.org, Role.MEMBER)
+
+    assert speak(by_stdio(OPENINTERN_API_KEY=newcomer.api_key), mine) == []
     refused = subprocess.run(
         [sys.executable, "manage.py", "mcp"],
         env={**environment(), "OPENINTERN_API_KEY": "oi_nothing"},
