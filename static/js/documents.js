@@ -71,7 +71,7 @@ function takeDropped(event) {
 }
 
 if (form) {
-  form.classList.add("is-live");
+  form.classList.add("sends-itself");
   const field = form.querySelector("input[type=file]");
   field.addEventListener("change", () => {
     sendAll(field.files);
