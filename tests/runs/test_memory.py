@@ -115,7 +115,7 @@ def test_the_reminder_is_no_part_of_the_conversation_and_is_logged_once(
 def test_nobody_is_reminded_of_what_is_somebody_elses(
     alice: Person, bob: Person, charlie: Person, start_run: Start, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    know(alice, "The safe's number is canary7Qx.")
+    know(alice, "The safe's number is canary4safe.")
     heard = listen(monkeypatch)
     for person in (bob, charlie):
         start_run(person, "What is the safe's number?", steps=[{"text": "I don't know."}])
@@ -123,7 +123,7 @@ def test_nobody_is_reminded_of_what_is_somebody_elses(
     work()
 
     assert len(heard) == 2
-    assert "canary7Qx" not in str([request.messages for request in heard])
+    assert "canary4safe" not in str([request.messages for request in heard])
 
 
 def test_a_finished_run_leaves_a_memory_with_its_evidence(alice: Person, start_run: Start, work: Work) -> None:
@@ -294,9 +294,9 @@ def test_the_demo_model_remembers_what_it_is_told_and_answers_from_memory_with_i
 def test_the_demo_model_tells_nobody_what_somebody_else_keeps(
     alice: Person, bob: Person, start_run: Start, work: Work
 ) -> None:
-    know(alice, "The deployment window is canary7Qx.")
+    know(alice, "The deployment window is canary4window.")
     asked = start_run(bob, "When is the deployment window?", llm_config={"provider": "demo"})
 
     work()
 
-    assert "canary7Qx" not in str([event.payload for event in events_of(bob, asked)])
+    assert "canary4window" not in str([event.payload for event in events_of(bob, asked)])
