@@ -73,6 +73,14 @@ class Run(models.Model):
     project = models.ForeignKey(Project, models.PROTECT, null=True, related_name="+")
     parent = models.ForeignKey("self", models.PROTECT, null=True, related_name="children")
     agent_id = models.CharField(_("agent"), max_length=100, default=DEFAULT_AGENT)
+    group_id = models.CharField(
+        _("group"),
+        max_length=40,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="the team whose run it is, or is part of",
+    )
     status = models.CharField(_("status"), max_length=10, choices=Status.choices, default=Status.PENDING)
     input = models.TextField(_("task"))
     output = models.TextField(_("answer"), null=True)  # noqa: DJ001  null: there is none
@@ -115,6 +123,10 @@ class Run(models.Model):
             models.Index(fields=["user", "-created_at"], name="runs_run_of_user"),
             # a conversation, and what a new run in it remembers
             models.Index(fields=["session", "-created_at"], name="runs_run_of_session"),
+            # a team's runs
+            models.Index(
+                fields=["group_id", "-created_at"], condition=~models.Q(group_id=""), name="runs_run_of_group"
+            ),
             # what is going on now
             models.Index(
                 fields=["status"],

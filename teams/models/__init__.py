@@ -1,6 +1,7 @@
-"""Who works for an organisation, and what they know: its roles and skills, in its own schema."""
+"""Who works for an organisation, and what they know: its roles, groups and skills, in its own schema."""
 
+from teams.models.group import AgentInstance, Group, Member
 from teams.models.role import Role
 from teams.models.skill import Skill, SkillVersion
 
-__all__ = ["Role", "Skill", "SkillVersion"]
+__all__ = ["AgentInstance", "Group", "Member", "Role", "Skill", "SkillVersion"]

@@ -56,7 +56,7 @@ from runs.models import (
     Upload,
 )
 from runs.queue.models import Ticket
-from teams.models import Role, Skill, SkillVersion
+from teams.models import AgentInstance, Group, Member, Role, Skill, SkillVersion
 from tests.conftest import Cast
 from tests.resolver import Endpoint, endpoints
 
@@ -140,7 +140,16 @@ def _rows_of_a_team() -> dict[type[Model], Any]:
     version = SkillVersion.objects.create(skill=skill, number=1, text=CANARY)
     skill.current = skill.enabled = version
     skill.save()
-    return {Role: Role.objects.create(name=CANARY, system_prompt=CANARY), Skill: skill, SkillVersion: version}
+    role, group = Role.objects.create(name=CANARY, system_prompt=CANARY), Group.objects.create(name=CANARY)
+    agent = AgentInstance.objects.create(role=role)
+    return {
+        Role: role,
+        Group: group,
+        AgentInstance: agent,
+        Member: Member.objects.create(group=group, role=role, agent=agent),
+        Skill: skill,
+        SkillVersion: version,
+    }
 
 
 def _rows_of_a_memory(cast: Cast) -> dict[type[Model], Any]:
