@@ -76,7 +76,7 @@ $(DEVELOPMENT): requirements-dev.lock pyproject.toml $(UV)
 # Where Python is told to write no bytecode, every process would compile our own modules again.
 project:
 	@$(UV) pip install -q -p $(VENV)/bin/python --no-deps --no-build-isolation -e .
-	@$(VENV)/bin/python -m compileall -q openintern memory runs teams
+	@$(VENV)/bin/python -m compileall -q openintern memory runs teams connectors
 
 CATALOGUES := $(shell find locale -name '*.po' 2>/dev/null)
 

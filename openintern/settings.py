@@ -50,7 +50,7 @@ SHARED_APPS = [
     "django_filters",
     "django_htmx",
 ]
-TENANT_APPS = ["memory", "runs", "teams"]
+TENANT_APPS = ["memory", "runs", "teams", "connectors"]
 INSTALLED_APPS = SHARED_APPS + TENANT_APPS
 DATABASE_ROUTERS = ["django_tenants.routers.TenantSyncRouter"]
 TENANT_LIMIT_SET_CALLS = True  # one SET search_path per scope, not one per query

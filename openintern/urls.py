@@ -13,6 +13,7 @@ urlpatterns = [
     path("", include("runs.page_urls")),
     path("", include("teams.page_urls")),
     path("", include("memory.page_urls")),
+    path("", include("connectors.page_urls")),
     path("language", public(set_language), name="set_language"),
     path("health", health.report, name="health"),
     path("metrics", metrics.page, name="metrics"),
@@ -26,6 +27,7 @@ urlpatterns = [
     path("api/", include("memory.urls")),
     path("api/", include("runs.urls")),
     path("api/", include("teams.urls")),
+    path("api/", include("connectors.urls")),
     path("mcp", include("runs.mcp.serving.urls")),
     path("v1/", include("runs.chat_completions.urls")),
 ]
