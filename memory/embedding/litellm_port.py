@@ -42,6 +42,7 @@ class LiteLLM:
                 api_key=memory.api_key or None,
                 api_base=memory.base_url or None,
                 encoding_format="float",
+                drop_params=True,  # not every provider knows `encoding_format`; said per call, for models hear it too
             )
             vectors = [unit(np.asarray(item["embedding"], dtype=np.float32)) for item in answer.data]
         except EmbeddingError:
@@ -60,5 +61,4 @@ def _litellm() -> Any:
     import litellm  # noqa: PLC0415  takes seconds
 
     litellm.suppress_debug_info = True
-    litellm.drop_params = True  # not every provider knows `encoding_format`
     return litellm

@@ -22,6 +22,10 @@ class AddressRefused(Exception):
     """A request was about to leave for another address than the one the key belongs to."""
 
 
+class AskedAgain(Exception):
+    """The library was about to ask once more after a refusal; whether to is for the one who pays to say."""
+
+
 class TooMuch(Exception):
     """The provider sent more than anybody can want."""
 
@@ -75,6 +79,8 @@ class Wire:
         self.client.close()
 
     def _leaving(self, request: httpx.Request) -> None:
+        if self.refusal is not None:
+            raise AskedAgain
         origin = origin_of(str(request.url))
         if self._origin and origin != self._origin:
             raise AddressRefused(origin)

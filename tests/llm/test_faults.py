@@ -10,6 +10,7 @@ import pytest
 
 from runs.llm.ask import Patience, ask
 from runs.llm.collect import MARK, MAX_CHARS
+from runs.llm.litellm_adapter import load
 from runs.llm.tool_calls import MAX_CALLS, MAX_KEPT
 from runs.llm.types import ModelError, Retry
 from tests.llm.conftest import HASTY, KEY, ONCE, Asker, Configure
@@ -108,6 +109,17 @@ def test_what_asking_again_would_not_mend_is_asked_once(asker: Asker, status: in
 
     assert (error.code, error.retryable) == (code, False)
     assert len(asker.peer.requests) == 1
+
+
+def test_the_library_never_asks_again_by_itself(openai: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where anybody in the process has told litellm to drop parameters, it repeats what was unprocessable."""
+    monkeypatch.setattr(load(), "drop_params", True)
+    openai.peer.script({"status": 422, "body": {"error": {"message": "Unprocessable"}}})
+
+    error = openai.fail()
+
+    assert error.code == "LLM_BAD_REQUEST"
+    assert len(openai.peer.requests) == 1
 
 
 def test_a_provider_that_nobody_answers_for_is_unavailable(openai: Asker, configure: Configure) -> None:
