@@ -95,9 +95,9 @@ def test_one_that_is_killed_leaves_no_process_and_another_goes_on(committed: Cas
     bob = committed.bob
     document = send(bob, pdf(*["The pangolin sleeps.\n" * 30] * 1_500), "process/long.pdf")
     reader = start()
-    wait_until(lambda: reload(bob, document).pages_read > 0)
+    [child] = wait_until(children_of_readers)
+    os.kill(child, signal.SIGSTOP)  # so that it can't have finished before its reader is killed
     assert reload(bob, document).state == State.READING
-    assert children_of_readers()
 
     reader.kill()
     reader.wait()
