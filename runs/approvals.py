@@ -198,8 +198,9 @@ def _draft(approval: Approval, scope: Scope) -> Draft:
         "decided_by": scope.user.username,
     }
     if approval.status == Approval.Status.REJECTED:
-        return Draft(EventType.TOOL_REJECTED, payload | {"reason": approval.note})
+        return Draft(EventType.TOOL_REJECTED, payload | {"reason": approval.note}, agent_id=approval.agent_id)
     payload["covers"] = approval.covers
     if approval.edited_arguments is not None:
         payload["args"] = approval.edited_arguments
-    return Draft(EventType.TOOL_APPROVED, payload | ({"note": approval.note} if approval.note else {}))
+    payload |= {"note": approval.note} if approval.note else {}
+    return Draft(EventType.TOOL_APPROVED, payload, agent_id=approval.agent_id)

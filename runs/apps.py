@@ -7,8 +7,8 @@ class RunsConfig(AppConfig):
     verbose_name = "runs"
 
     def ready(self) -> None:
-        """Let every app add its tools and health checks, as Django's admin lets them add theirs."""
-        autodiscover_modules("tools")
+        """Let every app add its tools, its programs and health checks, as Django's admin lets them add theirs."""
+        autodiscover_modules("tools", "programs")
         from runs import checks, merge_writer  # noqa: F401, PLC0415  register health checks, and who writes merges
         from runs.mcp import offering  # noqa: PLC0415  it reads models
         from runs.tools import registry  # noqa: PLC0415

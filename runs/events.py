@@ -39,6 +39,8 @@ class EventType(StrEnum):
 
 
 TERMINAL = frozenset({EventType.RUN_COMPLETED, EventType.RUN_FAILED, EventType.RUN_CANCELLED})
+#: What happens to a run as a whole, whoever's turn it is.
+OF_THE_RUN = TERMINAL | {EventType.RUN_STARTED, EventType.RUN_RESUMED}
 
 
 @dataclass(frozen=True)

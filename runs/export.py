@@ -56,7 +56,7 @@ def live_token(run: Run) -> dict[str, Any] | None:
         type=EventType.LLM_TOKEN,
         step=live.step,
         attempt=live.attempt,
-        agent_id=run.agent_id,
+        agent_id=live.agent_id or run.agent_id,
         span_id=run.root_span_id,
     )
     event.payload = {"token": live.text, "tokenIndex": 0, "offset": 0, "stepNumber": live.step}

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any
 
@@ -20,7 +21,7 @@ from openintern.tenancy.scope import Scope
 from runs import log
 from runs.events import Draft, EventType
 from runs.lifecycle import lock_run
-from runs.models import Effect, Run
+from runs.models import Effect, Event, Run
 from runs.queue import tickets
 
 LONGEST_NOTE = 2000
@@ -52,7 +53,9 @@ def settle_effect(
     effect = Effect.objects.filter(run=run, tool_call_id=tool_call_id, status=Effect.Status.IN_DOUBT).first()
     if effect is None:
         raise NotFound("Tool call in doubt")
+    agent_id = _who_called(effect)
     drafts = [_settled(effect, decided, by=scope.user.username, note=note), *_result(effect, decided, result, note)]
+    drafts = [replace(draft, agent_id=agent_id) for draft in drafts]
     log.append(run, *drafts, status=Run.Status.PENDING)
     status = Effect.Status.PLANNED if decided is Outcome.RUN_AGAIN else Effect.Status.DONE
     Effect.objects.filter(run=run, tool_call_id=tool_call_id).update(status=status)
@@ -68,6 +71,12 @@ def _outcome(text: str) -> Outcome:
         return Outcome(text)
     except ValueError as error:
         raise Invalid("outcome", f"Must be one of {', '.join(Outcome)}") from error
+
+
+def _who_called(effect: Effect) -> str:
+    """Return the agent that made the call: in a run that several work on, the log alone knows."""
+    calls = Event.objects.filter(run=effect.run_id, type=EventType.TOOL_CALLED, step=effect.step)
+    return calls.filter(payload__tool_call_id=effect.tool_call_id).values_list("agent_id", flat=True).first() or ""
 
 
 def _settled(effect: Effect, outcome: Outcome, *, by: str, note: str) -> Draft:

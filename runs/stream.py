@@ -208,7 +208,7 @@ def _find(run_id: str) -> Run:
     """Return the run with what its events' envelopes need, and the text of the answer that is being written."""
     runs = Run.objects.select_related("session", "live_text").only(
         *("status", "last_seq", "agent_id", "root_span_id", "session__key"),
-        *("live_text__attempt", "live_text__step", "live_text__text"),
+        *("live_text__attempt", "live_text__step", "live_text__agent_id", "live_text__text"),
     )
     run = runs.filter(pk=run_id).first()
     if run is None:
@@ -231,24 +231,24 @@ def _frame(event: Event, run: Run) -> Frame:
 
 
 def _answer_of(event: Event, run: Run) -> Passage:
-    return _passage_of(run, event.attempt, event.step, event.payload.get("text") or "")
+    return _passage_of(run, event, event.payload.get("text") or "")
 
 
 def _passage(run: Run) -> Passage | None:
     live: LiveText | None = getattr(run, "live_text", None)
-    return _passage_of(run, live.attempt, live.step, live.text) if live else None
+    return _passage_of(run, live, live.text) if live else None
 
 
-def _passage_of(run: Run, attempt: int, step: int, text: str) -> Passage:
-    return Passage(key=(attempt, step), text=text, encode_piece=partial(_token, run, attempt, step))
+def _passage_of(run: Run, said: Event | LiveText, text: str) -> Passage:
+    return Passage(key=(said.attempt, said.step), text=text, encode_piece=partial(_token, run, said))
 
 
-def _token(run: Run, attempt: int, step: int, piece: str, offset: int, index: int) -> bytes:
+def _token(run: Run, said: Event | LiveText, piece: str, offset: int, index: int) -> bytes:
     """Encode a piece of an answer. It is no logged event: it has no number, and a reconnecting client gets it anew."""
-    payload: dict[str, Any] = {"token": piece, "tokenIndex": index, "offset": offset, "stepNumber": step}
+    payload: dict[str, Any] = {"token": piece, "tokenIndex": index, "offset": offset, "stepNumber": said.step}
     event = Event(
-        run=run, seq=0, at=timezone.now(), type=EventType.LLM_TOKEN, step=step, attempt=attempt,
-        agent_id=run.agent_id, span_id=span_id(), payload=payload,
+        run=run, seq=0, at=timezone.now(), type=EventType.LLM_TOKEN, step=said.step, attempt=said.attempt,
+        agent_id=said.agent_id or run.agent_id, span_id=span_id(), payload=payload,
     )  # fmt: skip
     envelope = event.envelope(run)
     del envelope["seq"]

@@ -20,6 +20,7 @@ from openintern.text import storable
 from runs.engine.batch import Planned, Result
 from runs.engine.effects import args_hash
 from runs.engine.outcomes import Wait
+from runs.engine.turn import Turn
 from runs.events import Draft, EventType
 from runs.models import Approval, Run
 from runs.tools import policy
@@ -28,15 +29,15 @@ WAITING_FOR = "approval"
 _TAINT = "taint."  # how the rules begin that ask because of text from outside
 
 
-def with_grants(run: Run, planned: Sequence[Planned]) -> list[Planned]:
-    """Return the calls as they stand: those that an earlier approval covers need no question.
+def with_grants(run: Run, turn: Turn, planned: Sequence[Planned]) -> list[Planned]:
+    """Return the calls as they stand: those that an earlier approval of the agent's covers need no question.
 
     What was approved before text from outside came in covers nothing that is asked because of it: only an approval
     for this run, given to such a question, does.
     """
     if not any(one.asks for one in planned):
         return list(planned)
-    grants = list(Approval.objects.covering(run))
+    grants = list(Approval.objects.covering(run, agent_id=turn.agent_id))
     return [_covered(one, grants) if one.asks else one for one in planned]
 
 
@@ -47,7 +48,7 @@ def _covered(one: Planned, grants: Sequence[Approval]) -> Planned:
     return replace(one, asks=False, rule=f"approval.{fitting[0].covers}") if fitting else one
 
 
-def ask(run: Run, planned: Iterable[Planned]) -> None:
+def ask(run: Run, turn: Turn, planned: Iterable[Planned]) -> None:
     """Write a question for each call that needs one, in the transaction that stores the answer it comes from."""
     Approval.objects.bulk_create(
         [
@@ -55,11 +56,11 @@ def ask(run: Run, planned: Iterable[Planned]) -> None:
                 run=run,
                 tool_call_id=one.call.id,
                 step=run.step,
-                agent_id=run.agent_id,
+                agent_id=turn.agent_id,
                 tool=one.tool.name,
                 risk=one.risk,
                 arguments=_shown(one.call.arguments),
-                digest=digest(run, one),
+                digest=digest(turn, one),
                 rule=one.rule,
                 reason=one.reason,
                 expires_at=Now() + timedelta(hours=settings.CONFIG.agent.approval_hours),
@@ -85,7 +86,7 @@ class Judged:
     pending: list[Planned] = field(default_factory=list)
 
 
-def judge(run: Run, planned: Sequence[Planned]) -> Judged:
+def judge(run: Run, turn: Turn, planned: Sequence[Planned]) -> Judged:
     """Hold the calls of the current step against what was decided. A call without a question goes."""
     questions = {row.tool_call_id: row for row in Approval.objects.filter(run=run, step=run.step)}
     judged = Judged()
@@ -96,7 +97,7 @@ def judge(run: Run, planned: Sequence[Planned]) -> Judged:
                 judged.go.append(replace(one, asks=False))
             case Approval.Status.PENDING:
                 judged.pending.append(one)
-            case Approval.Status.APPROVED if question.digest == digest(run, one):  # type: ignore[union-attr]
+            case Approval.Status.APPROVED if question.digest == digest(turn, one):  # type: ignore[union-attr]
                 judged.go.append(_approved(one, question))  # type: ignore[arg-type]
             case _:
                 judged.refused.append(_refusal(one, question))  # type: ignore[arg-type]
@@ -126,9 +127,9 @@ def expire(run: Run) -> list[Draft]:
     ]
 
 
-def digest(run: Run, one: Planned) -> str:
+def digest(turn: Turn, one: Planned) -> str:
     """Return what an approval is bound to: this tool, exactly these arguments, and the policy that asked."""
-    version = policy.version(policy.Mandate.of(run.config))
+    version = policy.version(policy.Mandate.of(turn.config))
     return hashlib.sha256(f"{one.tool.name}\n{args_hash(one.call.arguments)}\n{version}".encode()).hexdigest()
 
 

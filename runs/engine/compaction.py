@@ -126,7 +126,7 @@ def _shrink(work: Work) -> bool:
 def _compact(work: Work, *, at_most: int, reason: str) -> bool:
     """Replace older turns by a summary, and say so in the log. False if that would gain next to nothing."""
     material = Material(
-        opening=lambda compaction: conversation.opening(work.run, compaction=compaction),
+        opening=lambda compaction: conversation.opening(work.run, work.turn, compaction=compaction),
         earlier=conversation.earlier_runs(work.run),
         events=work.said_so_far(),
         upto_seq=work.compaction.upto_seq if work.compaction else 0,
@@ -154,5 +154,5 @@ def _tokens(work: Work, messages: list[Message]) -> int:
 
 def _budget(work: Work) -> int:
     """The most tokens that a prompt may have. In a very small window, the reserve is half of it."""
-    window = work.run.config.get("context_tokens", context.DEFAULT_WINDOW)
-    return int(window - min(work.run.config["model"]["max_tokens"] + _RESERVE, window // 2))
+    window = work.turn.config.get("context_tokens", context.DEFAULT_WINDOW)
+    return int(window - min(work.turn.config["model"]["max_tokens"] + _RESERVE, window // 2))

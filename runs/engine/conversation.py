@@ -15,6 +15,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
+from runs.engine.turn import Turn
 from runs.events import EventType
 from runs.files.attachments import with_attachments
 from runs.models import Event, Run
@@ -55,19 +56,21 @@ class Compaction:
         return {name: value for name, value in asdict(self).items() if name != "seq"}
 
 
-def opening(run: Run, *, compaction: Compaction | None = None) -> list[Message]:
-    """Return what comes before the run's own events: the prompt, the session so far, the task.
+def opening(run: Run, turn: Turn | None = None, *, compaction: Compaction | None = None) -> list[Message]:
+    """Return what comes before the turn's own events: the prompt, the session so far, the task, the agent's brief.
 
-    This order never changes. After a compaction, a summary behind the task takes the place of the session so far.
+    This order never changes. After a compaction, a summary behind them takes the place of the session so far.
     """
+    turn = turn or Turn.whole(run)
     asked = run.config.get("instructions")
     wishes = f"\n\nThe program that you are asked through says:\n{asked}" if asked else ""
-    messages: list[Message] = [{"role": "system", "content": run.config["prompt"] + wishes}]
+    messages: list[Message] = [{"role": "system", "content": turn.config["prompt"] + wishes}]
     for text, output in earlier_runs(run) if compaction is None else []:
         turns = (("user", text), ("assistant", output))
         messages += [{"role": role, "content": content} for role, content in turns if content]
-    summary = [{"role": "user", "content": compaction.summary}] if compaction else []
-    return [*messages, {"role": "user", "content": with_attachments(run)}, *summary]
+    told = [turn.brief, compaction.summary if compaction else ""]
+    beside = [{"role": "user", "content": content} for content in told if content]
+    return [*messages, {"role": "user", "content": with_attachments(run)}, *beside]
 
 
 def earlier_runs(run: Run) -> list[tuple[str, str]]:

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from openintern.tenancy.models import Membership
 from runs.engine.outcomes import Fail
+from runs.engine.turn import Turn
 from runs.engine.work import Work
 from runs.llm.types import Usage
 from runs.models import Run
@@ -16,9 +17,9 @@ def before_work(work: Work, *, losses: int) -> Fail | None:
     """Say why an attempt shouldn't go on: its person has gone, or it takes its workers down."""
     run = work.run
     if losses >= MAX_LOSSES:
-        return Fail("WORKER_LOST", f"The worker died {losses} times in a row at step {run.step}")
+        return Fail("WORKER_LOST", f"The worker died {losses} times in a row at step {run.step}", ends_run=True)
     if not Membership.objects.filter(organization=work.scope.org, user=run.user, user__is_active=True).exists():
-        return Fail("FORBIDDEN", "The person this run belongs to is no longer a member")
+        return Fail("FORBIDDEN", "The person this run belongs to is no longer a member", ends_run=True)
     return None
 
 
@@ -26,21 +27,24 @@ def before_model_call(work: Work) -> Fail | None:
     """Say which limit the next model call would pass, or that it would get the run nowhere."""
     run = work.run
     used = run.prompt_tokens + run.completion_tokens
-    return work.track.dead_end() or _passed(run, step=run.step, tokens=used, cost=run.cost)
+    return work.track.dead_end() or _passed(run, work.turn, step=run.step, tokens=used, cost=run.cost)
 
 
-def allow_another_step(run: Run, usage: Usage) -> bool:
-    """Whether a run may ask once more after the answer, not stored yet, that used this much."""
+def allow_another_step(work: Work, usage: Usage) -> bool:
+    """Whether the agent may ask once more after the answer, not stored yet, that used this much."""
+    run = work.run
     used = run.prompt_tokens + run.completion_tokens + usage.prompt_tokens + usage.completion_tokens
-    return _passed(run, step=run.step + 1, tokens=used, cost=run.cost + (usage.cost or 0)) is None
+    return _passed(run, work.turn, step=run.step + 1, tokens=used, cost=run.cost + (usage.cost or 0)) is None
 
 
-def _passed(run: Run, *, step: int, tokens: int, cost: Decimal) -> Fail | None:
+def _passed(run: Run, turn: Turn, *, step: int, tokens: int, cost: Decimal) -> Fail | None:
+    """Steps are counted by turn; tokens and money are the run's."""
     config = run.config
-    if step > config["max_steps"]:
-        return Fail("MAX_STEPS_REACHED", f"Max steps ({config['max_steps']}) reached")
+    if not turn.allows(step):
+        return Fail("MAX_STEPS_REACHED", f"Max steps ({turn.config['max_steps']}) reached")
     if config["max_tokens"] and tokens >= config["max_tokens"]:
-        return Fail("TOKEN_LIMIT_REACHED", f"Run has used {tokens} of {config['max_tokens']} tokens")
+        message = f"Run has used {tokens} of {config['max_tokens']} tokens"
+        return Fail("TOKEN_LIMIT_REACHED", message, ends_run=True)
     if config["max_cost"] is not None and cost >= Decimal(config["max_cost"]):
-        return Fail("COST_LIMIT_REACHED", f"Run has cost {cost} of {config['max_cost']} USD")
+        return Fail("COST_LIMIT_REACHED", f"Run has cost {cost} of {config['max_cost']} USD", ends_run=True)
     return None

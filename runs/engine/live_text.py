@@ -20,9 +20,10 @@ _INTERVAL = 0.05  # seconds between writes
 #: Fenced as the log is: a worker that has lost its run shows nothing more.
 _WRITE = """
     WITH written AS (
-        INSERT INTO runs_livetext (run_id, attempt, step, text)
-        SELECT id, attempt, %(step)s, %(text)s FROM runs_run WHERE id = %(run)s AND attempt = %(attempt)s AND status = 'running'
-        ON CONFLICT (run_id) DO UPDATE SET attempt = excluded.attempt, step = excluded.step, text = excluded.text
+        INSERT INTO runs_livetext (run_id, attempt, step, agent_id, text)
+        SELECT id, attempt, %(step)s, %(agent)s, %(text)s FROM runs_run WHERE id = %(run)s AND attempt = %(attempt)s AND status = 'running'
+        ON CONFLICT (run_id) DO UPDATE
+        SET attempt = excluded.attempt, step = excluded.step, agent_id = excluded.agent_id, text = excluded.text
         RETURNING run_id
     )
     SELECT pg_notify(%(channel)s, %(note)s) FROM written
@@ -30,10 +31,11 @@ _WRITE = """
 
 
 class LiveWriter:
-    """Collects the fragments of one model call."""
+    """Collects the fragments of an agent's model calls, one call after the other."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, *, agent_id: str) -> None:
         self._run = run
+        self._agent_id = agent_id
         self._text = ""
         self._is_behind = False  # whether there is text that isn't written
         self._written_at = 0.0  # or when the text began
@@ -72,6 +74,7 @@ class LiveWriter:
                     "run": self._run.pk,
                     "attempt": self._run.attempt,
                     "step": self._run.step,
+                    "agent": self._agent_id,
                     "text": redact_text(storable(self._text)),
                     "channel": log.CHANNEL,
                     "note": f"{connection.schema_name}:{self._run.pk}",  # type: ignore[attr-defined]

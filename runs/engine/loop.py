@@ -74,11 +74,11 @@ def give_up(org: Organization, claim: Claim) -> None:
     work = Work(run=run, scope=transactions.scope_of(org, run), stop=Stop())
     work.known_seq = run.last_seq
     if run.attempt <= claim.attempt and not run.is_final:
-        transactions.fail(work, Fail("INTERNAL_ERROR", "The run failed with an internal error"))
+        transactions.fail(work, Fail("INTERNAL_ERROR", "The run failed with an internal error", ends_run=True))
 
 
 def _advance(work: Work, hold: Hold, *, losses: int) -> None:
-    """Work until the run ends, waits, has to stop, or is to be handed back."""
+    """Work, turn after turn, until the run ends, waits, has to stop, or is to be handed back."""
     if refusal := limits.before_work(work, losses=losses):
         transactions.fail(work, refusal)
         return
@@ -90,21 +90,21 @@ def _advance(work: Work, hold: Hold, *, losses: int) -> None:
 
 def _take_steps(work: Work, hold: Hold) -> None:
     """Take step after step. The loop asks, and matches on what comes of it."""
-    while not hold.is_draining():
-        match _step(work):
+    going: Work | None = work
+    while going and not hold.is_draining():
+        match _step(going):
             case Finish(answer):
-                if transactions.finish(work, answer):
-                    return
+                going = transactions.finish(going, answer)
             case Wait(reason=approval.WAITING_FOR) as wait:
-                transactions.wait_for_approval(work, wait)
+                transactions.wait_for_approval(going, wait)
                 return
             case Wait() as wait:
-                transactions.wait_for_settlement(work, wait)
+                transactions.wait_for_settlement(going, wait)
                 return
             case Fail() as failure:
-                transactions.fail(work, failure)
-                return
-    transactions.hand_back(work)
+                going = transactions.fail(going, failure)
+    if going:
+        transactions.hand_back(going)
 
 
 def _step(work: Work) -> Finish | Wait | Fail | None:
@@ -127,21 +127,21 @@ def _next(work: Work) -> Outcome:
     except ModelError as error:
         return Fail(error.code, error.message)
     except OverBudget as error:
-        return Fail(error.code, error.message, error.details)
+        return Fail(error.code, error.message, error.details, ends_run=True)
     return CallTools(answer, is_new=True) if answer.tool_calls else Finish(answer)
 
 
 def _use_tools(work: Work, answer: Answer, *, is_new: bool) -> Wait | None:
     """Carry out the calls of a step and finish it, or say for what it has to wait."""
     planned, refused = plan.sort_calls(
-        answer.tool_calls, offered=work.run.config["tools"], mandate=work.mandate, is_tainted=work.is_tainted
+        answer.tool_calls, offered=work.turn.config["tools"], mandate=work.mandate, is_tainted=work.is_tainted
     )
     warnings: list[Draft] = []
     if _is_loop(work, answer, planned, refused, is_new=is_new):
         planned, refused = [], doom_loop.refuse(answer.tool_calls)
         warnings.append(doom_loop.warning(answer.tool_calls))
     if is_new:
-        planned = approval.with_grants(work.run, planned)
+        planned = approval.with_grants(work.run, work.turn, planned)
         transactions.record_answer(work, answer, planned, refused, warnings=warnings)
         todo = approval.wait_for(planned) if any(one.asks for one in planned) else Todo(planned, refused)
     else:
@@ -205,6 +205,6 @@ def _obey(work: Work) -> None:
     match work.stop.reason:
         case "timeout":
             seconds = work.run.config["timeout_ms"] / 1000
-            transactions.fail(work, Fail("RUN_TIMEOUT", f"Run took longer than {seconds:g} s"))
+            transactions.fail(work, Fail("RUN_TIMEOUT", f"Run took longer than {seconds:g} s", ends_run=True))
         case "shutdown":
             tickets.release(work.run)

@@ -31,11 +31,11 @@ def ask_model(work: Work) -> Answer:
     messages = work.conversation()
     work.recalled = recall(work.run, work.scope, messages)
     reminded = [*messages, work.recalled.message()] if work.recalled else messages
-    request = Request(spec=ModelSpec(**work.run.config["model"]), messages=reminded, tools=definitions(work))
+    request = Request(spec=ModelSpec(**work.turn.config["model"]), messages=reminded, tools=definitions(work))
     work.estimated_tokens = context.estimate(request.messages, request.tools)
     _hold(work, request)
     begun = time.monotonic()
-    with spans.model_call(request) as span:
+    with spans.model_call(request, agent_id=work.turn.agent_id) as span:
         answer = ask(
             request,
             stop=work.stop,
@@ -52,7 +52,7 @@ def hold_ahead(work: Work) -> None:
     """Hold what the next call may cost, in the transaction that ends the step before it. Where none applied, none will."""
     if work.is_budgeted:
         messages = [*work.conversation(), most_recalled()]
-        request = Request(spec=ModelSpec(**work.run.config["model"]), messages=messages, tools=definitions(work))
+        request = Request(spec=ModelSpec(**work.turn.config["model"]), messages=messages, tools=definitions(work))
         work.held = budgets.hold_ahead(work.run, request, at=timezone.now())
 
 
@@ -70,7 +70,7 @@ def _hold(work: Work, request: Request) -> None:
 def definitions(work: Work) -> list[dict[str, Any]]:
     """Return how the model is told of the tools it is offered: the same in every step, so that it can be cached."""
     registered = tools()
-    return [registered[name].definition() for name in work.run.config["tools"] if name in registered]
+    return [registered[name].definition() for name in work.turn.config["tools"] if name in registered]
 
 
 def _with_new_ids(answer: Answer, work: Work) -> Answer:

@@ -34,11 +34,15 @@ class Wait:
 
 @dataclass(frozen=True)
 class Fail:
-    """The run ends without an answer; `code` is part of the public interface."""
+    """The turn, and with it the run of a single agent, ends without an answer; `code` is part of the public interface.
+
+    With `ends_run`, nobody else could go on either: what the run as a whole may use is used up.
+    """
 
     code: str
     message: str
     details: dict[str, Any] | None = None
+    ends_run: bool = False
 
 
 Outcome = CallTools | Finish | Wait | Fail

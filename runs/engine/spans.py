@@ -88,8 +88,8 @@ def attempt(org: Organization, run: Run) -> Iterator[Span]:
 
 
 @contextmanager
-def model_call(request: Request) -> Iterator[Span]:
-    """One question to a model, its retries included."""
+def model_call(request: Request, *, agent_id: str) -> Iterator[Span]:
+    """One question of an agent's to a model, its retries included."""
     tracer = _tracer()
     if tracer is None:
         yield Span()
@@ -97,6 +97,7 @@ def model_call(request: Request) -> Iterator[Span]:
     spec = request.spec
     about = {
         "gen_ai.operation.name": "chat",
+        "gen_ai.agent.id": agent_id,
         "gen_ai.provider.name": spec.provider,
         "gen_ai.request.model": _model_name(spec.provider, spec.model),
         "gen_ai.request.temperature": spec.temperature,

@@ -8,9 +8,10 @@
 | `record_progress` | `tool.result`                                         | effects done, and those that begin |
 | `finish_step`     | `tool.result`, `step.completed`, `step.started`       | effects done; the checkpoint; what comes next is reserved |
 | `finish`          | `llm.called`, `step.completed`, `run.completed`       | the usage; the checkpoint; the ticket goes |
+|                   | … or what begins the next turn                        | … the ticket stays |
 | `wait_for_…`      | `run.waiting`                                         | the effect in doubt; the ticket is parked |
 | `hear_decisions`  | `tool.rejected` for what expired                      | effects that may begin |
-| `fail`            | `run.failed`                                          | what was reserved is free; the ticket goes |
+| `fail`            | `run.failed`, or what begins the next turn            | what was reserved is free; the ticket goes, or stays |
 
 What happens between transactions can be lost, never repeated: a resumed run finds the recorded answer and doesn't
 buy it again, and finds every effect done, not started, or in doubt (`runs.engine.effects`).
@@ -18,6 +19,7 @@ buy it again, and finds every effect done, not started, or in doubt (`runs.engin
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -38,6 +40,7 @@ from runs.engine.work import Work
 from runs.events import Draft, EventType
 from runs.llm.types import Answer
 from runs.models import Approval, Run
+from runs.programs import Begin, Break, End, Ended, Move
 from runs.queue import tickets
 from runs.queue.claims import MAX_LOSSES, Claim
 from runs.queue.models import Ticket
@@ -85,13 +88,13 @@ def begin(org: Organization, claim: Claim, *, stop: Stop, losses: int) -> Work |
     else:
         work.known_seq = run.last_seq
     if run.last_seq == 0 or run.step == 0:
-        drafts = [Draft(EventType.RUN_STARTED, {"input": run.input, "config": _public_config(run)}, step=0)]
+        drafts = [Draft(EventType.RUN_STARTED, {"input": run.input, "config": _public_config(work)}, step=0)]
         changes: dict[str, Any] = {"started_at": timezone.now(), "step": 1}
         if tainted := taint.of_beginning(run):
             drafts.append(replace(tainted.draft(), step=0))
             changes["taint"] = tainted.payload()
-        if run.config["max_steps"] > 0:
-            drafts.append(Draft(EventType.STEP_STARTED, {"stepNumber": 1}, step=1))
+        first = work.program.opening(run)
+        drafts += _opening(run, first, step=1)
     else:
         unsettled = run.effects.exclude(status="done").count()
         payload = {
@@ -99,13 +102,13 @@ def begin(org: Organization, claim: Claim, *, stop: Stop, losses: int) -> Work |
             "orphaned_tool_calls": unsettled,
             "losses": losses,
         }
-        drafts, changes = [Draft(EventType.RUN_RESUMED, payload)], {}
+        drafts, changes, first = [Draft(EventType.RUN_RESUMED, payload)], {}, ()
     work.record(
         *drafts, fence=Q(attempt__lt=claim.attempt), attempt=claim.attempt, status=Run.Status.RUNNING, **changes
     )
     if claim.attempt > 1:
         budgets.release(run)
-    return work
+    return work.next_turn() if first else work
 
 
 def record_answer(
@@ -125,7 +128,7 @@ def record_answer(
         work.record(*drafts, **plan.usage_changes(run, answer))
         _note_reminded(reminded)
         effects.claim(run, batch.rounds(planned), begin=not any(one.asks for one in planned))
-        approval.ask(run, planned)
+        approval.ask(run, work.turn, planned)
         _settle(work, answer)
         work.live.clear()
 
@@ -146,7 +149,7 @@ def finish_step(work: Work, answer: Answer, results: list[Result]) -> None:
         *plan.result_drafts(results, order=answer.tool_calls),
         plan.batch_completed(run, [*stored, *(not result.error for result in results)], duration_ms=work.step_ms()),
         _step_completed(work, "tool_call"),
-        *_next_step(run),
+        *_next_step(work),
     ]
     with transaction.atomic():
         events = work.record(
@@ -157,7 +160,7 @@ def finish_step(work: Work, answer: Answer, results: list[Result]) -> None:
         )
         effects.settle(run, results)
         work.checkpoint(events)
-        if run.step <= run.config["max_steps"]:
+        if work.turn.allows(run.step):
             model_call.hold_ahead(work)
 
 
@@ -170,33 +173,93 @@ def hand_back(work: Work) -> None:
         tickets.release(work.run)
 
 
-def finish(work: Work, answer: Answer) -> bool:
-    """Store the final answer and end the run; unless somebody spoke meanwhile: then go on, and return False.
+def finish(work: Work, answer: Answer) -> Work | None:
+    """Store the final answer of a turn, and with the last turn's end the run; return what there is to go on with.
 
-    Where the run may ask no more, its answer stands, with a warning that the message has none.
+    If somebody spoke meanwhile, that is the same turn. Where it may ask no more, its answer stands, and if no other
+    turn follows, a warning says that the message has none.
     """
     run = work.run
     reminded = _reminded(work)
     called = [*reminded, _llm_called(work, answer)]
+    usage = plan.usage_changes(run, answer)
     with transaction.atomic():
         has_news = work.has_news()
-        if has_news and limits.allow_another_step(run, answer.usage):
-            drafts = [*called, _step_completed(work, "continue"), *_next_step(run)]
+        if has_news and limits.allow_another_step(work, answer.usage):
+            move = None
+            drafts = [*called, _step_completed(work, "continue"), *_next_step(work)]
             changes: dict[str, Any] = {"step": run.step + 1}
         else:
-            ended = Draft(EventType.RUN_COMPLETED, {"output": answer.text, "duration_ms": _duration_ms(run)})
-            unanswered = [_UNANSWERED] if has_news else []
-            drafts = [*called, *unanswered, _step_completed(work, "final_answer"), ended]
-            changes = {"status": Run.Status.COMPLETED, "output": answer.text, "ended_at": timezone.now()}
-        events = work.record(*drafts, active_ms=work.active_ms(), **plan.usage_changes(run, answer), **changes)
+            move = work.program.after(run, work.turn, Ended(text=answer.text, **usage))
+            following, changes = _following(work, move)
+            unanswered = [_UNANSWERED] if has_news and not isinstance(move, Begin) else []
+            drafts = [*called, *unanswered, _step_completed(work, "final_answer"), *following]
+        events = work.record(*drafts, active_ms=work.active_ms(), **usage, **changes)
         work.checkpoint(events)
         _note_reminded(reminded)
         _settle(work, answer)
         work.live.clear()
-        if run.is_final:
-            remember_run(run)
-            tickets.close(run)
-    return run.is_final
+        return _go_on(work, move) if move else work
+
+
+def fail(work: Work, failure: Fail) -> Work | None:
+    """End a turn without an answer, and with it the run, unless its program has another turn; return the work on that."""
+    run = work.run
+    with transaction.atomic():
+        work.lock()
+        used = Ended(
+            failure=failure, prompt_tokens=run.prompt_tokens, completion_tokens=run.completion_tokens, cost=run.cost
+        )
+        move = Break(failure=failure) if failure.ends_run else work.program.after(run, work.turn, used)
+        drafts, changes = _following(work, move)
+        work.record(*drafts, active_ms=work.active_ms(), **changes)
+        budgets.release(run)
+        work.held = None
+        work.live.clear()
+        return _go_on(work, move)
+
+
+def _following(work: Work, move: Move) -> tuple[list[Draft], dict[str, Any]]:
+    """Return the events with which a turn is closed and what comes next begins, and how the run changes with them."""
+    run, closing = work.run, list(move.closing)
+    match move:
+        case Begin(opening=opening):
+            step = run.step + work.turn.allows(run.step)  # one that it wasn't allowed hasn't begun
+            return [*closing, *_opening(run, opening, step=step)], {"step": step}
+        case End(output=output):
+            ended = Draft(EventType.RUN_COMPLETED, {"output": output, "duration_ms": _duration_ms(run)})
+            changes = {"status": Run.Status.COMPLETED, "output": output, "ended_at": timezone.now()}
+            return [*closing, ended], changes
+        case Break(failure=failure):
+            error: dict[str, Any] = {"code": failure.code, "message": failure.message}
+            if failure.details:
+                error["details"] = failure.details
+            ended = Draft(EventType.RUN_FAILED, {"error": error, "duration_ms": _duration_ms(run)})
+            return [*closing, ended], {"status": Run.Status.FAILED, "error": error, "ended_at": timezone.now()}
+
+
+def _opening(run: Run, first: Sequence[Draft], *, step: int) -> list[Draft]:
+    """The first events of a turn and of its first step, if the agent may take any."""
+    drafts = [replace(draft, step=step) for draft in first]
+    agent_id = drafts[-1].agent_id if drafts else ""
+    if run.config["max_steps"] > 0:
+        drafts.append(Draft(EventType.STEP_STARTED, {"stepNumber": step}, step=step, agent_id=agent_id))
+    return drafts
+
+
+def _go_on(work: Work, move: Move) -> Work | None:
+    """Take up the turn that has begun, or clear away what a run that has ended doesn't need any more."""
+    match move:
+        case Begin():
+            following = work.next_turn()
+            model_call.hold_ahead(following)
+            return following
+        case End():
+            remember_run(work.run)
+        case Break():
+            Approval.objects.withdraw(work.run)
+    tickets.close(work.run)
+    return None
 
 
 def wait_for_settlement(work: Work, wait: Wait) -> None:
@@ -220,7 +283,7 @@ def hear_decisions(work: Work, planned: list[Planned]) -> approval.Judged:
         work.lock()
         if expired := approval.expire(work.run):
             work.record(*expired)
-        judged = approval.judge(work.run, planned)
+        judged = approval.judge(work.run, work.turn, planned)
         if not judged.pending:
             effects.start_planned(work.run, judged.go)
     return judged
@@ -229,24 +292,6 @@ def hear_decisions(work: Work, planned: list[Planned]) -> approval.Judged:
 def _record_waiting(work: Work, wait: Wait) -> None:
     payload = {"reason": wait.reason, "message": wait.message, "tool_call_id": wait.tool_call_id}
     work.record(Draft(EventType.RUN_WAITING, payload), status=Run.Status.WAITING, active_ms=work.active_ms())
-
-
-def fail(work: Work, failure: Fail) -> None:
-    """End the run without an answer."""
-    error: dict[str, Any] = {"code": failure.code, "message": failure.message}
-    if failure.details:
-        error["details"] = failure.details
-    with transaction.atomic():
-        work.record(
-            Draft(EventType.RUN_FAILED, {"error": error, "duration_ms": _duration_ms(work.run)}),
-            status=Run.Status.FAILED,
-            error=error,
-            ended_at=timezone.now(),
-            active_ms=work.active_ms(),
-        )
-        Approval.objects.withdraw(work.run)
-        budgets.release(work.run)
-        tickets.close(work.run)
 
 
 def scope_of(org: Organization, run: Run) -> Scope:
@@ -298,17 +343,14 @@ def _step_completed(work: Work, result_type: str) -> Draft:
     )
 
 
-def _next_step(run: Run) -> list[Draft]:
-    """The start of the next step, unless the run may have no more."""
-    number = run.step + 1
-    return (
-        [Draft(EventType.STEP_STARTED, {"stepNumber": number}, step=number)]
-        if number <= run.config["max_steps"]
-        else []
-    )
+def _next_step(work: Work) -> list[Draft]:
+    """The start of the next step, unless the agent may have no more."""
+    number = work.run.step + 1
+    return [Draft(EventType.STEP_STARTED, {"stepNumber": number}, step=number)] if work.turn.allows(number) else []
 
 
-def _public_config(run: Run) -> dict[str, Any]:
+def _public_config(work: Work) -> dict[str, Any]:
+    run = work.run
     model = run.config["model"]
     return {
         "role": run.config.get("role"),
@@ -316,6 +358,7 @@ def _public_config(run: Run) -> dict[str, Any]:
         "model": model["model"],
         "max_steps": run.config["max_steps"],
         "timeout_ms": run.config["timeout_ms"],
+        **work.program.told(run),
     }
 
 

@@ -1,10 +1,10 @@
-"""One worker's hold on one run: the run, what the model has heard, and the one way to write about it."""
+"""One worker's hold on one turn of a run: the run, what the agent has heard, and the one way to write about it."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -19,9 +19,11 @@ from runs.engine.doom_loop import Track
 from runs.engine.live_text import LiveWriter
 from runs.engine.recall import Recollection
 from runs.engine.taint import Taint
-from runs.events import Draft, EventType
+from runs.engine.turn import Turn
+from runs.events import OF_THE_RUN, Draft, EventType
 from runs.llm import context
 from runs.models import Checkpoint, Event, Run
+from runs.programs import program_of
 from runs.stop import Stop
 from runs.tools.policy import Mandate
 from runs.tools.registry import ToolContext
@@ -31,7 +33,7 @@ from runs.tools.workspace import Workspace
 
 @dataclass
 class Work:
-    """What an attempt at a run knows. All of it can be had again from the database."""
+    """What an attempt at a run knows of the turn it is at. All of it can be had again from the database."""
 
     run: Run
     scope: Scope
@@ -39,7 +41,7 @@ class Work:
     messages: list[conversation.Message] = field(default_factory=list)  # up to the last checkpoint
     step_events: list[Event] = field(default_factory=list)  # what was said since
     seen: dict[str, str] = field(default_factory=dict)  # path -> digest of what the run last read or wrote
-    call_ids: set[str] = field(default_factory=set)  # of all tool calls so far
+    call_ids: set[str] = field(default_factory=set)  # of all tool calls of the run so far
     warned: set[str] = field(default_factory=set)  # codes of the warnings so far
     correction: float = 1.0  # what the model's provider counts, for each token that we estimate
     compaction: conversation.Compaction | None = None  # the latest
@@ -58,12 +60,18 @@ class Work:
 
     def __post_init__(self) -> None:
         self._active_before = self.run.active_ms
-        self.live = LiveWriter(self.run)
+        self.program = program_of(self.run)
+        self.turn = Turn.whole(self.run)  # until the log is loaded
 
     @cached_property
     def mandate(self) -> Mandate:
-        """What the run may do."""
-        return Mandate.of(self.run.config)
+        """What the agent may do."""
+        return Mandate.of(self.turn.config)
+
+    @cached_property
+    def live(self) -> LiveWriter:
+        """What the agent is saying just now, for whoever watches."""
+        return LiveWriter(self.run, agent_id=self.turn.agent_id)
 
     @property
     def is_tainted(self) -> bool:
@@ -85,26 +93,36 @@ class Work:
             workspace=self.workspace,
             stop=self.stop,
             seen=self.seen,
-            skills={skill["id"]: skill["version"] for skill in self.run.config.get("skills", ())},
+            skills={skill["id"]: skill["version"] for skill in self.turn.config.get("skills", ())},
             is_tainted=self.is_tainted,
+            agent_id=self.turn.agent_id,
+            group_id=self.run.group_id,
         )
 
     def load(self) -> None:
-        """Fold the log up to the last checkpoint, and keep what the current step has said apart."""
+        """Fold the log of the turn up to the last checkpoint, and keep what the current step has said apart."""
         self.known_seq = self.run.last_seq
+        self.turn = self.program.turn(self.run)
         spoken = self._spoken(upto=self.known_seq, types=conversation.REMEMBERED) if self.known_seq else []
+        self.call_ids |= self._earlier_call_ids()
         checkpoint = Checkpoint.objects.filter(run=self.run).order_by("-step").first() if spoken else None
         finished = checkpoint.seq if checkpoint else 0
         self.compaction = conversation.Compaction.latest(spoken)
-        self.messages = conversation.opening(self.run, compaction=self.compaction)
+        self.messages = conversation.opening(self.run, self.turn, compaction=self.compaction)
         self.track = Track()
         self._close_step([event for event in spoken if event.seq <= finished])
         self.step_events = [event for event in spoken if event.seq > finished]
         self._note(self.step_events)
 
     def said_so_far(self) -> list[Event]:
-        """Return all that was said in the run, also what the model isn't shown any more."""
+        """Return all that was said in the turn, also what the model isn't shown any more."""
         return self._spoken(upto=self.known_seq, types=conversation.SPEAKING)
+
+    def next_turn(self) -> Work:
+        """Return the work on the turn that has begun in the log, as any other worker would find it."""
+        work = Work(run=self.run, scope=self.scope, stop=self.stop, is_budgeted=self.is_budgeted)
+        work.load()
+        return work
 
     def compact(self, draft: Draft) -> None:
         """Write that older turns are summed up, and fold the log anew, as any other worker would."""
@@ -119,7 +137,7 @@ class Work:
         """
         if self.run.taint is None and (found := self._taint_of(drafts)):
             drafts, changes = self._with_taint(drafts, found), {**changes, "taint": found.payload()}
-        appended = log.append(self.run, *drafts, **changes)
+        appended = log.append(self.run, *map(self._signed, drafts), **changes)
         if appended.previous_seq > self.known_seq:
             others = self._said_by_others(upto=appended.previous_seq)
             self.step_events += others
@@ -166,6 +184,12 @@ class Work:
         """Return the milliseconds since the current step began (or was taken up again)."""
         return round((time.monotonic() - self.step_begun) * 1000)
 
+    def _signed(self, draft: Draft) -> Draft:
+        """What isn't about the run as a whole is from the agent whose turn it is."""
+        if draft.agent_id or draft.type in OF_THE_RUN:
+            return draft
+        return replace(draft, agent_id=self.turn.agent_id)
+
     def _taint_of(self, drafts: Sequence[Draft]) -> Taint | None:
         recalled = [self.recalled.draft()] if self.recalled else []
         return self.noted_taint or taint.first_in(self.run, [*recalled, *drafts])
@@ -184,8 +208,17 @@ class Work:
         return self._spoken(after=self.known_seq, upto=upto, types=conversation.SPEAKING)
 
     def _spoken(self, *, after: int = 0, upto: int, types: Iterable[EventType]) -> list[Event]:
+        after = max(after, self.turn.first_seq - 1)
         rows = Event.objects.filter(run=self.run, seq__gt=after, seq__lte=upto, type__in=types)
         return list(rows.order_by("seq"))
+
+    def _earlier_call_ids(self) -> set[str]:
+        """The ids of the calls of earlier turns: those of a run are all different."""
+        if self.turn.first_seq == 1:
+            return set()
+        earlier = Event.objects.filter(run=self.run, seq__lt=self.turn.first_seq, type=EventType.LLM_CALLED)
+        answers = earlier.filter(payload__has_key="toolCalls").values_list("payload__toolCalls", flat=True)
+        return {call["id"] for calls in answers for call in calls}
 
     def _note(self, events: Iterable[Event]) -> None:
         """Remember what later steps ask for. Events may come more than once."""

@@ -32,12 +32,11 @@ class ApprovalQuerySet(models.QuerySet["Approval"]):
         """Those that were approved for more than the one call, and still hold."""
         return self.filter(status=Approval.Status.APPROVED, revoked_at=None).exclude(covers=Approval.Covers.CALL)
 
-    def covering(self, run: Run) -> ApprovalQuerySet:
-        """The grants that a call of `run` may rest on."""
-        return self.grants().filter(
-            models.Q(covers=Approval.Covers.RUN, run=run)
-            | models.Q(covers=Approval.Covers.AGENT, agent_id=run.agent_id)
-        )
+    def covering(self, run: Run, *, agent_id: str) -> ApprovalQuerySet:
+        """The grants that a call of that agent's in `run` may rest on: what one agent of a run was granted, no other has."""
+        covers_run, covers_agent = Approval.Covers.RUN, Approval.Covers.AGENT
+        covers = models.Q(covers=covers_run, run=run) | models.Q(covers=covers_agent)
+        return self.grants().filter(covers, agent_id=agent_id)
 
     def withdraw(self, run: Run) -> None:
         """Take back the questions of a run that has ended."""

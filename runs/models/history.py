@@ -80,6 +80,7 @@ class LiveText(models.Model):
     run = models.OneToOneField(Run, models.CASCADE, primary_key=True, related_name="live_text")
     attempt = models.PositiveIntegerField()
     step = models.PositiveIntegerField()
+    agent_id = models.CharField(max_length=100, default="")
     text = models.TextField(default="")
 
     class Meta:

@@ -55,7 +55,7 @@ class ToolContext:
 
     `seen` maps a path to the SHA-256 of what this run last read from it or wrote to it; the engine keeps it
     from results (`results.digests`). Tools only look. `skills` are those the run was given, each with its version;
-    `is_tainted` says that text from outside is in the run's context.
+    `is_tainted` says that text from outside is in the run's context. `agent_id` is who calls, in the team `group_id`, if any.
     """
 
     scope: Scope
@@ -67,6 +67,8 @@ class ToolContext:
     seen: Mapping[str, str] = field(default_factory=dict)
     skills: Mapping[str, int] = field(default_factory=dict)
     is_tainted: bool = False
+    agent_id: str = ""
+    group_id: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
