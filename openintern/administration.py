@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, cast
 
+from django.contrib import messages
 from django.contrib.admin import AdminSite, ModelAdmin
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.utils.translation import gettext as _
 
+from openintern.errors import OpenInternError
 from openintern.tenancy.identity import ScopedRequest, may
 from openintern.tenancy.scope import Scope
 from openintern.text import shorten
@@ -65,8 +68,19 @@ class ReadOnlyPages(OrganizationPages[Row]):
         return False
 
 
+def _in_a_line(row: Any) -> str:
+    return shorten(getattr(row, "input", "") or str(row), 160)
+
+
 def ask_first(
-    request: HttpRequest, rows: Iterable[Model], *, site: AdminSite, action: str, title: Any, note: Any
+    request: HttpRequest,
+    rows: Iterable[Model],
+    *,
+    site: AdminSite,
+    action: str,
+    title: Any,
+    note: Any,
+    tell: Callable[[Any], str] = _in_a_line,
 ) -> HttpResponse | None:
     """Return the page that asks before many things are changed at once; None once somebody has said yes to it."""
     chosen = list(rows)
@@ -76,10 +90,22 @@ def ask_first(
         **site.each_context(request),
         "title": title,
         "note": note,
-        "rows": [{"pk": row.pk, "shown": shorten(getattr(row, "input", "") or str(row), 160)} for row in chosen],
+        "rows": [{"pk": row.pk, "shown": tell(row)} for row in chosen],
         "action_name": action,
     }
     return TemplateResponse(request, "admin/confirm.html", context)
+
+
+def for_each(request: HttpRequest, chosen: Iterable[Row], act: Callable[[Row], object]) -> None:
+    """Do it to each of them; say how many there were, and which couldn't be."""
+    done = 0
+    for row in chosen:
+        try:
+            act(row)
+            done += 1
+        except OpenInternError as error:
+            messages.warning(request, f"{row.pk}: {error.message}")
+    messages.success(request, _("%(count)d done") % {"count": done})
 
 
 def asker(request: HttpRequest) -> Scope:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.conf import settings
 from django.db import connection
 
 from openintern import health
 from openintern.health import Finding
+from openintern.tenancy.models import Organization
+from openintern.tenancy.schemas import fingerprint
+from openintern.tenancy.scope import org_scope
+from runs.models import McpServer
 from runs.queue.life import DEAD_AFTER_SECONDS
 from runs.tools import sandbox
 
@@ -65,6 +71,21 @@ def commands() -> Finding:
     except sandbox.Unavailable as error:
         return Finding(False, "unavailable", f"exec_command is on, and {error}", "Or unset OPENINTERN_EXEC_COMMAND.")
     return Finding(True, "on", "exec_command runs in bubblewrap")
+
+
+@health.check("mcp_servers", public=False, order=80)
+def mcp_servers() -> Finding:
+    """Foreign servers in use that didn't answer when they were last looked at or called."""
+    silent, in_use = [], 0
+    for org in Organization.objects.filter(migrated_to=fingerprint()).order_by("pk"):
+        with org_scope(org):
+            rows: Any = McpServer.objects
+            for server in rows.in_use():
+                in_use += 1
+                if server.state == McpServer.State.FAILING:
+                    silent.append(f"{org.slug}/{server.name}")
+    told = f"{in_use} in use" + (f", without an answer: {', '.join(silent[:10])}" if silent else "")
+    return Finding(not silent, {"in_use": in_use, "failing": len(silent)}, told, "Look at them on /mcp-servers.")
 
 
 def _number(query: str, *parameters: str | int) -> int:

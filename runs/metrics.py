@@ -17,7 +17,7 @@ from openintern.metrics import collector, gauge, gauges
 from openintern.tenancy.models import Organization
 from openintern.tenancy.schemas import fingerprint
 from openintern.tenancy.scope import org_scope
-from runs.models import LedgerEntry, Run
+from runs.models import LedgerEntry, McpServer, Run
 from runs.queue.life import DEAD_AFTER_SECONDS
 
 _WINDOW = timedelta(hours=1)
@@ -61,19 +61,24 @@ def workers() -> Iterator[Metric]:
 
 
 @collector
-def last_hour() -> Iterator[Metric]:
-    """What came of runs and what they cost, in all organisations together."""
+def organizations() -> Iterator[Metric]:
+    """What came of runs, what they cost and how the foreign servers fare, in all organisations together."""
     since = timezone.now() - _WINDOW
+    servers = Counter({str(state): 0 for state in McpServer.State})
     outcomes = Counter({str(status): 0 for status in Run.Status if status.is_final})
     tokens, cost = 0, Decimal(0)
     for org in Organization.objects.filter(migrated_to=fingerprint()).order_by("pk"):
         with org_scope(org):
             ended = Run.objects.filter(ended_at__gte=since).values_list("status").annotate(Count("pk"))
             outcomes.update(dict(ended))
+            servers.update(dict(McpServer.objects.in_use().values_list("state").annotate(Count("pk")).order_by()))
             spent = LedgerEntry.objects.filter(kind=LedgerEntry.Kind.SETTLE, at__gte=since).aggregate(
                 tokens=Sum("tokens", default=0), usd=Sum("amount", default=Decimal(0))
             )
         tokens, cost = tokens + spent["tokens"], cost + spent["usd"]
+    yield gauges(
+        "mcp_servers", "Foreign MCP servers in use, as they were at the last look or call", "state", dict(servers)
+    )
     yield gauges("runs_finished_last_hour", "Runs that ended within the last hour", "outcome", dict(outcomes))
     yield gauge("tokens_last_hour", "Tokens of the model calls of the last hour", tokens)
     yield gauge(

@@ -60,7 +60,7 @@ def add(scope: Scope, told: Mapping[str, Any]) -> McpServer:
     """Add a server; nothing is started or asked yet. Raises VALIDATION_ERROR, CONFLICT for a name that is taken."""
     if McpServer.objects.count() >= MOST_SERVERS:
         raise OpenInternError("CONFLICT", f"An organisation has at most {MOST_SERVERS} servers")
-    server = McpServer(**{**FIELDS, **_checked(told, before=None)})
+    server = McpServer(**{**FIELDS, **check(told, before=None)})
     _save(server)
     audit.record_for(scope, "mcp_server.create", object_id=server.name, transport=server.transport)
     return server
@@ -71,7 +71,7 @@ def change(scope: Scope, server_id: int, told: Mapping[str, Any]) -> McpServer:
     """Change what is told of a server. Another place is another server: what was approved is approved no more."""
     server = McpServer.objects.select_for_update().filter(pk=find(scope, server_id).pk).get()
     before = connection_key(server)
-    for name, value in _checked(told, before=server).items():
+    for name, value in check(told, before=server).items():
         setattr(server, name, value)
     if (server.url, server.program, server.parameters) != _place(find(scope, server_id)):
         server.approved, server.seen = [], []
@@ -182,8 +182,8 @@ def way_to(server: McpServer) -> Way:
     return Place(server.url, bearer=secret if server.auth == McpServer.Auth.BEARER else "")
 
 
-def _checked(told: Mapping[str, Any], *, before: McpServer | None) -> dict[str, Any]:
-    """Return the fields that were told. Raises VALIDATION_ERROR: also for what isn't a field, as a command would be."""
+def check(told: Mapping[str, Any], *, before: McpServer | None) -> dict[str, Any]:
+    """Return what may be stored of what was told. Raises VALIDATION_ERROR: also for what isn't a field, as a command would be."""
     for name in told:
         if name not in {*FIELDS, "secret"}:
             raise Invalid(name, "Unknown field")

@@ -21,7 +21,7 @@ from openintern.tenancy import keys, people
 from openintern.tenancy.models import ApiKey, AuditEntry, Membership, Project
 from openintern.tenancy.roles import Role
 from openintern.tenancy.scope import org_scope
-from runs.models import Budget, McpServer, Run
+from runs.models import Approval, Budget, McpServer, Run
 from runs.queue.models import Ticket
 from tests.conftest import Person, reload
 
@@ -74,6 +74,18 @@ def test_an_owner_can_look_at_each_row_of_each_list(alice: Person, start_run: Ca
         ConsolidationPolicy.objects.create()
         teams.models.Skill.objects.create(name="filing")
         McpServer.objects.create(name="harbour", transport="http", url="https://example.org/mcp")
+        Approval.objects.create(
+            run=start_run(alice, session_key="s_asking"),
+            tool_call_id="c1",
+            step=1,
+            agent_id="main",
+            tool="send",
+            risk="high",
+            arguments={},
+            rule="risk.high",
+            reason="",
+            expires_at=timezone.now() + timedelta(days=1),
+        )
     client = alice.signed_in()
     rows = re.findall(rf'href="({path}[^"]+/change/)', client.get(path).content.decode())
 

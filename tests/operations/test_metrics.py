@@ -15,8 +15,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from openintern import metrics
 from openintern.database import own_connection_parameters
 from openintern.tenancy.scope import org_scope
+from runs import checks
 from runs.engine import transactions
-from runs.models import Run
+from runs.models import McpServer, Run
 from tests.conftest import Person
 
 Start = Callable[..., Run]
@@ -62,6 +63,21 @@ def test_runs_are_counted_where_they_stand(
     assert done["runs pending"] == done["runs running"] == done["queue_oldest_wait_seconds"] == 0
     assert done["runs_finished_last_hour completed"] - before["runs_finished_last_hour completed"] == 2
     assert done["tokens_last_hour"] - before["tokens_last_hour"] == 140
+
+
+def test_foreign_servers_in_use_are_counted_by_how_they_fare(alice: Person, token: str) -> None:
+    before = read(token)
+    with org_scope(alice.org):
+        McpServer.objects.create(name="harbour", transport="http", url="https://example.org/mcp", state="failing")
+        McpServer.objects.create(
+            name="resting", transport="http", url="https://example.org/mcp", state="failing", is_enabled=False
+        )
+    finding = checks.mcp_servers()
+
+    assert read(token)["mcp_servers failing"] == before["mcp_servers failing"] + 1
+    assert not finding.ok
+    assert f"{alice.org.slug}/harbour" in finding.summary
+    assert "resting" not in finding.summary
 
 
 def test_a_run_that_ended_long_ago_is_not_of_the_last_hour(
