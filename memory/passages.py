@@ -11,6 +11,7 @@ from memory.chunking import Piece, split
 from memory.models import Memory, Passage
 
 LONGEST_HEADING = 300
+LONGEST_ANCHOR = 100
 
 
 def store(
@@ -31,6 +32,7 @@ def store(
             end=piece.end,
             heading=piece.heading[:LONGEST_HEADING],
             page=piece.page,
+            anchor=piece.anchor[:LONGEST_ANCHOR],
             previous_id=previous,
         )
         for ordinal, (passage_id, previous, piece) in enumerate(zip(ids, [before, *ids], cut, strict=False))

@@ -106,6 +106,7 @@ class QuoteRow(serializers.Serializer[Any]):
     end = serializers.IntegerField()
     heading = serializers.CharField()
     page = serializers.IntegerField(allow_null=True)
+    anchor = serializers.CharField(help_text="what its source calls the place: the id of a block, of a record")
     score = serializers.FloatField()
 
 

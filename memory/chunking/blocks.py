@@ -18,7 +18,10 @@ _LONGEST_TITLE: Final = 200
 
 @dataclass(frozen=True)
 class Block:
-    """`text[start:end]`, with the blank lines behind it. `level` and `title` are a heading's; `page` counts from 1."""
+    """`text[start:end]`, with the blank lines behind it. `level` and `title` are a heading's; `page` counts from 1.
+
+    `anchor` is what its source calls it.
+    """
 
     kind: Kind
     start: int
@@ -26,6 +29,7 @@ class Block:
     level: int = 0
     title: str = ""
     page: int | None = None
+    anchor: str = ""
 
 
 def blocks_of(text: str) -> list[Block]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.conf import settings
 
-from memory.chunking import split
+from memory.chunking import Sizes, split
 from memory.documents.parts import Part, Unreadable, blocks_in
 from memory.models import Memory, Tier, Trust
 from memory.owners import Owner
@@ -30,7 +30,7 @@ class Source:
     importance: float = 0.5
 
 
-def ingest(*, owner: Owner, parts: Sequence[Part], source: Source) -> Memory:
+def ingest(*, owner: Owner, parts: Sequence[Part], source: Source, sizes: Sizes | None = None) -> Memory:
     """Remember what a document says in place of what its source said before; one transaction, found by its words after.
 
     Every passage knows its section and its page. Secrets are left out. Nobody vouches for the text: it is from outside.
@@ -44,7 +44,7 @@ def ingest(*, owner: Owner, parts: Sequence[Part], source: Source) -> Memory:
         owner=owner,
         tier=Tier.ARCHIVAL,
         text=text,
-        pieces=split(text, blocks=list(blocks_in(clean))),
+        pieces=split(text, blocks=list(blocks_in(clean)), sizes=sizes),
         source_key=source.key,
         metadata=source.metadata,
         importance=source.importance,

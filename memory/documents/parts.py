@@ -25,7 +25,8 @@ class Unreadable(Exception):
 class Part:
     """A heading, a paragraph, a table or code, with whatever sets it apart from the next one at its end.
 
-    `level` and `title` are a heading's; `page` counts from 1 and is None where the format has no pages.
+    `level` and `title` are a heading's; `page` counts from 1 and is None where the format has no pages. `anchor` is what
+    its source calls it: the id of a block, of a record.
     """
 
     kind: Kind
@@ -33,6 +34,7 @@ class Part:
     level: int = 0
     title: str = ""
     page: int | None = None
+    anchor: str = ""
 
 
 def heading(text: str, *, level: int, page: int | None = None) -> Part:
@@ -71,7 +73,7 @@ def blocks_in(parts: Iterable[Part]) -> Iterator[Block]:
     """Yield where each part stands in the text that all of them make."""
     at = 0
     for part in parts:
-        yield Block(part.kind, at, at + len(part.text), part.level, part.title, part.page)
+        yield Block(part.kind, at, at + len(part.text), part.level, part.title, part.page, part.anchor)
         at += len(part.text)
 
 

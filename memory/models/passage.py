@@ -23,6 +23,9 @@ class Passage(models.Model):
     end = models.PositiveIntegerField(help_text="offset behind the last one")
     heading = models.CharField(_("heading"), max_length=300, blank=True, default="")
     page = models.PositiveIntegerField(_("page"), null=True)
+    anchor = models.CharField(
+        _("anchor"), max_length=100, blank=True, default="", db_default="", help_text="what its source calls it"
+    )
     previous = models.ForeignKey(
         "self", models.SET_NULL, null=True, related_name="following", help_text="just before it, also in a conversation"
     )

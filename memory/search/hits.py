@@ -36,6 +36,7 @@ class Quote:
     end: int
     heading: str
     page: int | None
+    anchor: str
     score: float
 
 

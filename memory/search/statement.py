@@ -235,7 +235,7 @@ JOIN memory_shelf AS shelf ON shelf.id = best.shelf_id
 CROSS JOIN LATERAL (
     SELECT json_agg(json_build_object(
         'passage_id', passage.id, 'text', passage.text, 'start', passage.start, 'end', passage."end",
-        'heading', passage.heading, 'page', passage.page, 'score', ranked.total) ORDER BY ranked.place) AS quotes
+        'heading', passage.heading, 'page', passage.page, 'anchor', passage.anchor, 'score', ranked.total) ORDER BY ranked.place) AS quotes
     FROM ranked JOIN memory_passage AS passage ON passage.id = ranked.passage_id
     WHERE ranked.memory_id = best.id AND ranked.place <= {quotes}
 ) AS quotes
