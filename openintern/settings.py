@@ -172,6 +172,8 @@ SPECTACULAR_SETTINGS = {
         "MemoryChangeKind": "memory.models.Change.Kind",
         "McpServerState": "runs.models.McpServer.State",
         "DocumentState": "memory.models.Document.State",
+        "ConnectorStatus": "connectors.models.Connector.Status",
+        "SyncStatus": "connectors.models.SyncJob.Status",
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",

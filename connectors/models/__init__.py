@@ -1,1 +1,6 @@
 """What connectors keep: where knowledge comes from, how far its syncs are, what came of each source."""
+
+from connectors.models.connector import Connector
+from connectors.models.sync import Listing, Source, SyncJob
+
+__all__ = ["Connector", "Listing", "Source", "SyncJob"]

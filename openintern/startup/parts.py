@@ -1,4 +1,4 @@
-"""The processes that `up` keeps alive: database, web server, workers, embedder, reader."""
+"""The processes that `up` keeps alive: database, web server, workers, embedder, reader, connector."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 WORKERS_STOP_WITHIN = 35.0
 WEB_STOP_WITHIN = 5.0
 EMBEDDER_STOPS_WITHIN = 5.0  # a batch that it doesn't finish is made again by the next one
+CONNECTOR_STOPS_WITHIN = 5.0  # a sync that it doesn't finish goes on where it was
 READER_STOPS_WITHIN = 5.0  # a document that it doesn't finish is begun again by the next one
 STDERR = 2
 LONGEST_FRAME = 256 * 1024  # bytes of a WebSocket's message; what is too long for us is turned away while it comes
@@ -52,6 +53,11 @@ def embedder() -> Service:
 def reader() -> Service:
     """What reads documents that were sent, each in a process of its own that can harm nothing."""
     return _service("The reader of documents", command_line("reader"), stop_within=READER_STOPS_WITHIN)
+
+
+def connector() -> Service:
+    """What brings in knowledge from elsewhere, as syncs are asked for."""
+    return _service("The connector", command_line("connector"), stop_within=CONNECTOR_STOPS_WITHIN)
 
 
 def command_line(*arguments: str) -> list[str]:

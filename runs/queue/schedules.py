@@ -18,12 +18,19 @@ DAILY = (
     ("forgotten documents", "memory.documents.shelving.purge_all", 5),
 )
 
+#: Name, and what is called, every minute.
+EVERY_MINUTE = (("connectors", "connectors.syncing.polling.poll_all"),)
+
 
 def ensure(**_signal: Any) -> None:
     """Create the schedules that aren't there yet; those that are stay as they were set. Called after migrations."""
     is_public = getattr(connection, "schema_name", "") == "public"
     if not is_public or "django_q_schedule" not in connection.introspection.table_names():
         return
+    for name, function in EVERY_MINUTE:
+        Schedule.objects.get_or_create(
+            name=name, defaults={"func": function, "schedule_type": Schedule.MINUTES, "minutes": 1}
+        )
     midnight = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
     for name, function, hour in DAILY:
         tomorrow = midnight + timedelta(days=1, hours=hour)

@@ -21,6 +21,8 @@ from django.http import HttpResponseBase
 from django.test import Client
 from django.utils import timezone
 
+from connectors.models import Connector, Listing, SyncJob
+from connectors.models import Source as ConnectorSource
 from memory.models import (
     Change,
     ChangeSet,
@@ -83,6 +85,7 @@ NEVER = {
     "role_id": "role_never",
     "document_id": "doc_neverExisted1234567",
     "skill_id": "skill_never",
+    "connector_id": "fconn_neverExisted1234567",
     "memory_id": "00000000-0000-4000-8000-000000000000",
     "change_set_id": "00000000-0000-4000-8000-000000000000",
 }
@@ -108,6 +111,7 @@ class Property:
             "budget_id": self.rows[Budget].pk,
             "role_id": self.rows[Role].pk,
             "skill_id": self.rows[Skill].pk,
+            "connector_id": self.rows[Connector].pk,
             "memory_id": self.rows[Memory].pk,
             "change_set_id": self.rows[ChangeSet].pk,
             "document_id": self.rows[Document].pk,
@@ -128,11 +132,27 @@ def acmes(cast: Cast, django_db_blocker: Any) -> Iterator[Property]:
         key, _ = keys.create_api_key(org=alice.org, user=alice.user, name=CANARY)
         with org_scope(alice.org):
             rows = {**_rows_of_a_run(cast), **_rows_of_a_memory(cast), **_rows_of_a_team()}
+            rows |= _rows_of_a_connector(cast, project)
             ticket = Ticket.objects.get(run_id=rows[Run].pk)
         membership = Membership.objects.get(user=alice.user)
         entry = AuditEntry.objects.filter(organization=alice.org).latest("pk")
         shared = {Project: project, ApiKey: key, Membership: membership, AuditEntry: entry, Ticket: ticket}
         yield Property(rows[Run], {**rows, **shared})
+
+
+def _rows_of_a_connector(cast: Cast, project: Project) -> dict[type[Model], Any]:
+    connector = Connector.objects.create(
+        project=project, name=CANARY, created_by=cast.alice.user, app_secret=CANARY, status="paused"
+    )
+    job = SyncJob.objects.create(
+        connector=connector, trigger="manual", status="failed", error_code=CANARY, ended_at=timezone.now()
+    )
+    return {
+        Connector: connector,
+        SyncJob: job,
+        Listing: Listing.objects.create(job=job, kind="folder", token=CANARY),
+        ConnectorSource: ConnectorSource.objects.create(connector=connector, key=f"docx:{CANARY}", kind="docx"),
+    }
 
 
 def _rows_of_a_team() -> dict[type[Model], Any]:
