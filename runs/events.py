@@ -36,9 +36,27 @@ class EventType(StrEnum):
     TOOL_SETTLED = "tool.settled"
     TOOL_BATCH_COMPLETED = "tool.batch.completed"
     USER_INJECTED = "user.injected"
+    MEMBER_STARTED = "member.started"
+    MEMBER_COMPLETED = "member.completed"
+    MEMBER_FAILED = "member.failed"
+    MESSAGE_TASK = "message.task"
+    MESSAGE_PROPOSAL = "message.proposal"
+    MESSAGE_EVIDENCE = "message.evidence"
+    MESSAGE_STATUS = "message.status"
+    MESSAGE_DECISION = "message.decision"
 
 
 TERMINAL = frozenset({EventType.RUN_COMPLETED, EventType.RUN_FAILED, EventType.RUN_CANCELLED})
+#: What members of a team say to each other.
+MESSAGES = frozenset(
+    {
+        EventType.MESSAGE_TASK,
+        EventType.MESSAGE_PROPOSAL,
+        EventType.MESSAGE_EVIDENCE,
+        EventType.MESSAGE_STATUS,
+        EventType.MESSAGE_DECISION,
+    }
+)
 #: What happens to a run as a whole, whoever's turn it is.
 OF_THE_RUN = TERMINAL | {EventType.RUN_STARTED, EventType.RUN_RESUMED}
 
