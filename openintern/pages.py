@@ -45,6 +45,7 @@ NAVIGATION = (
     Destination("memory", _("Memory"), "memory", "memory", also=("memory-item", "memory-changes", "documents")),
     Destination("skills", _("Skills"), "tool", "skill", also=("skill",)),
     Destination("approvals", _("Approvals"), "waiting", "approval", count_url_name="approval-count"),
+    Destination("schedules", _("Schedules"), "clock", "schedule", also=("schedule",)),
     Destination("budgets", _("Budgets"), "budget", "budget"),
     Destination("mcp-servers", _("MCP servers"), "plug", "mcp_server"),
 )

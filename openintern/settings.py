@@ -196,6 +196,7 @@ Q_CLUSTER = {
     "max_attempts": 1,
     "ack_failures": True,
     "save_limit": -1,
+    "catch_up": False,  # what was due many times while nobody was there is done once
     "poll": 0,  # the broker has slept already
     "recycle": 10_000,
     "label": "Background work",

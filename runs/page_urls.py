@@ -3,7 +3,7 @@
 from django.urls import path
 
 from runs import inbox, spending, urls, views  # noqa: F401  `urls` registers the converters
-from runs.pages import foreign_servers
+from runs.pages import clock, foreign_servers
 
 urlpatterns = [
     path("", views.chat, name="chat"),
@@ -24,5 +24,9 @@ urlpatterns = [
     path("budgets/<int:budget_id>/remove", spending.remove, name="remove-budget"),
     path("mcp-servers", foreign_servers.mcp_servers, name="mcp-servers"),
     path("mcp-servers/<int:server_id>/<str:action>", foreign_servers.act, name="mcp-server"),
+    path("schedules", clock.schedules, name="schedules"),
+    path("schedules/time-zone", clock.time_zone, name="time-zone"),
+    path("schedules/<schedule_id:schedule_id>", clock.schedule, name="schedule"),
+    path("schedules/<schedule_id:schedule_id>/<str:action>", clock.act, name="schedule-act"),
     path("trace/<run_id:run_id>", views.trace, name="trace"),
 ]

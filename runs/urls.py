@@ -8,6 +8,7 @@ from runs.rest import approvals as approval_api
 from runs.rest import budgets as budget_api
 from runs.rest import mcp_servers as mcp_api
 from runs.rest import runs as api
+from runs.rest import schedules as schedule_api
 from runs.rest import uploads as upload_api
 
 
@@ -33,10 +34,15 @@ class ApprovalId(RunId):
     regex = r"apr_[A-Za-z0-9]{1,36}"
 
 
+class ScheduleId(RunId):
+    regex = r"sch_[A-Za-z0-9]{1,36}"
+
+
 register_converter(RunId, "run_id")
 register_converter(SessionKey, "session_key")
 register_converter(UploadId, "upload_id")
 register_converter(ApprovalId, "approval_id")
+register_converter(ScheduleId, "schedule_id")
 
 urlpatterns = [
     path("runs", api.Runs.as_view()),
@@ -61,6 +67,11 @@ urlpatterns = [
     path("sessions", api.Sessions.as_view()),
     path("sessions/<session_key:session_key>/runs", api.SessionRuns.as_view()),
     path("budgets", budget_api.Budgets.as_view()),
+    path("schedules", schedule_api.Schedules.as_view()),
+    path("schedules/<schedule_id:schedule_id>", schedule_api.OneSchedule.as_view()),
+    path("schedules/<schedule_id:schedule_id>/pause", schedule_api.SchedulePause.as_view()),
+    path("schedules/<schedule_id:schedule_id>/go-on", schedule_api.ScheduleGoOn.as_view()),
+    path("time-zone", schedule_api.TimeZone.as_view()),
     path("mcp-servers", mcp_api.McpServers.as_view()),
     path("mcp-servers/<int:server_id>", mcp_api.OneMcpServer.as_view()),
     path("mcp-servers/<int:server_id>/look", mcp_api.McpServerLook.as_view()),

@@ -81,6 +81,13 @@ class Organization(TenantMixin):  # type: ignore[misc]  # the library has no typ
         default=False,
         help_text=_("High-risk calls are approved by an admin in person, never by whoever started the run."),
     )
+    time_zone = models.CharField(
+        _("time zone"),
+        max_length=60,
+        default="UTC",
+        db_default="UTC",
+        help_text=_("Schedules go by it that have none of their own."),
+    )
     migrated_to = models.CharField(max_length=64, default="", editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 

@@ -12,6 +12,8 @@
 | Budget     | budgets (set, remove)                       | with its audit row   |
 | KeptAnswer | idempotency                                 | with what the request did |
 | McpServer  | mcp.servers (admins), mcp.health (calls)    | with its audit row; its own |
+| Schedule   | scheduling.keeping (people), scheduling.firing (the clock) | with its audit row; with the firing |
+| Firing     | scheduling.firing                           | with the run it started and the next due time |
 """
 
 from runs.models.approval import Approval
@@ -21,6 +23,7 @@ from runs.models.history import Checkpoint, Event, LiveText
 from runs.models.kept_answer import KeptAnswer
 from runs.models.mcp_server import McpServer
 from runs.models.run import DEFAULT_AGENT, Run
+from runs.models.schedule import Firing, Schedule
 from runs.models.session import DEFAULT_SESSION_KEY, SESSION_KEY_PATTERN, Session
 from runs.models.upload import Upload
 
@@ -33,11 +36,13 @@ __all__ = [
     "Checkpoint",
     "Effect",
     "Event",
+    "Firing",
     "KeptAnswer",
     "LedgerEntry",
     "LiveText",
     "McpServer",
     "Run",
+    "Schedule",
     "Session",
     "Upload",
 ]

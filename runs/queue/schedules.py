@@ -19,7 +19,10 @@ DAILY = (
 )
 
 #: Name, and what is called, every minute.
-EVERY_MINUTE = (("connectors", "connectors.syncing.polling.poll_all"),)
+EVERY_MINUTE = (
+    ("connectors", "connectors.syncing.polling.poll_all"),
+    ("scheduled runs", "runs.scheduling.firing.fire_all"),
+)
 
 
 def ensure(**_signal: Any) -> None:

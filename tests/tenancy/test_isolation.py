@@ -49,11 +49,13 @@ from runs.models import (
     Checkpoint,
     Effect,
     Event,
+    Firing,
     KeptAnswer,
     LedgerEntry,
     LiveText,
     McpServer,
     Run,
+    Schedule,
     Session,
     Upload,
 )
@@ -80,6 +82,7 @@ NEVER = {
     "upload_id": "upl_never",
     "approval_id": "apr_never",
     "server_id": "98765",
+    "schedule_id": "sch_never",
     "action": "look",
     "budget_id": "98765",
     "role_id": "role_never",
@@ -107,6 +110,7 @@ class Property:
             "upload_id": self.rows[Upload].pk,
             "approval_id": self.rows[Approval].pk,
             "server_id": self.rows[McpServer].pk,
+            "schedule_id": self.rows[Schedule].pk,
             "action": "look",
             "budget_id": self.rows[Budget].pk,
             "role_id": self.rows[Role].pk,
@@ -133,6 +137,7 @@ def acmes(cast: Cast, django_db_blocker: Any) -> Iterator[Property]:
         with org_scope(alice.org):
             rows = {**_rows_of_a_run(cast), **_rows_of_a_memory(cast), **_rows_of_a_team()}
             rows |= _rows_of_a_connector(cast, project)
+            rows |= _rows_of_the_clock(cast)
             ticket = Ticket.objects.get(run_id=rows[Run].pk)
         membership = Membership.objects.get(user=alice.user)
         entry = AuditEntry.objects.filter(organization=alice.org).latest("pk")
@@ -170,6 +175,14 @@ def _rows_of_a_team() -> dict[type[Model], Any]:
         Skill: skill,
         SkillVersion: version,
     }
+
+
+def _rows_of_the_clock(cast: Cast) -> dict[type[Model], Any]:
+    schedule = Schedule.objects.create(
+        name=CANARY, user=cast.alice.user, input=CANARY, cron="0 0 1 1 *", session_key=f"s_{CANARY}", paused="by_hand"
+    )
+    firing = Firing.objects.create(schedule=schedule, due_at=timezone.now(), outcome="refused")
+    return {Schedule: schedule, Firing: firing}
 
 
 def _rows_of_a_memory(cast: Cast) -> dict[type[Model], Any]:
