@@ -21,7 +21,7 @@ from openintern.tenancy import keys, people
 from openintern.tenancy.models import ApiKey, AuditEntry, Membership, Project
 from openintern.tenancy.roles import Role
 from openintern.tenancy.scope import org_scope
-from runs.models import Approval, Budget, McpServer, Run
+from runs.models import Approval, Budget, Firing, McpServer, Run, Schedule
 from runs.queue.models import Ticket
 from tests.conftest import Person, reload
 
@@ -73,6 +73,8 @@ def test_an_owner_can_look_at_each_row_of_each_list(alice: Person, start_run: Ca
         ChangeSet.objects.create(user=alice.user)
         ConsolidationPolicy.objects.create()
         teams.models.Skill.objects.create(name="filing")
+        schedule = Schedule.objects.create(name="harbour", user=alice.user, cron="0 8 * * *", paused="by_hand")
+        Firing.objects.create(schedule=schedule, due_at=timezone.now(), outcome="skipped")
         McpServer.objects.create(name="harbour", transport="http", url="https://example.org/mcp")
         Approval.objects.create(
             run=start_run(alice, session_key="s_asking"),

@@ -206,7 +206,7 @@ def test_when_the_schedule_is_due_the_workers_are_given_the_task(committed: Any)
         tasks = [queued.task for queued in OrmQ.objects.all()]
         OrmQ.objects.all().delete()
         next_run = Schedule.objects.get(name="retention").next_run
-    assert [task["func"] for task in tasks] == ["runs.retention.prune_all"]
+    assert "runs.retention.prune_all" in [task["func"] for task in tasks]
     assert next_run > timezone.now() + timedelta(hours=23)
 
 
