@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar, cast
+from itertools import islice
+from typing import Any, Final, TypeVar, cast
 
 from django.contrib import messages
 from django.contrib.admin import AdminSite, ModelAdmin
@@ -18,6 +19,9 @@ from openintern.tenancy.scope import Scope
 from openintern.text import shorten
 
 Row = TypeVar("Row", bound=Model)
+
+#: Rows that one action takes: each is a transaction of its own.
+MOST_AT_ONCE: Final = 200
 
 
 class OrganizationPages(ModelAdmin[Row]):
@@ -83,7 +87,7 @@ def ask_first(
     tell: Callable[[Any], str] = _in_a_line,
 ) -> HttpResponse | None:
     """Return the page that asks before many things are changed at once; None once somebody has said yes to it."""
-    chosen = list(rows)
+    chosen = list(islice(rows, MOST_AT_ONCE))
     if request.POST.get("confirmed") == "yes" or not chosen:
         return None
     context = {
@@ -97,9 +101,9 @@ def ask_first(
 
 
 def for_each(request: HttpRequest, chosen: Iterable[Row], act: Callable[[Row], object]) -> None:
-    """Do it to each of them; say how many there were, and which couldn't be."""
+    """Do it to each of them, MOST_AT_ONCE at most; say how many there were, and which couldn't be."""
     done = 0
-    for row in chosen:
+    for row in islice(chosen, MOST_AT_ONCE):
         try:
             act(row)
             done += 1

@@ -13,6 +13,7 @@ from django.test import Client
 from django.utils import timezone
 
 import teams.models
+from memory.documents.accepting import accept
 from memory.models import ChangeSet, ConsolidationPolicy
 from memory.owners import Owner
 from memory.writing import Origin, remember
@@ -75,6 +76,7 @@ def test_an_owner_can_look_at_each_row_of_each_list(alice: Person, start_run: Ca
         teams.models.Skill.objects.create(name="filing")
         schedule = Schedule.objects.create(name="harbour", user=alice.user, cron="0 8 * * *", paused="by_hand")
         Firing.objects.create(schedule=schedule, due_at=timezone.now(), outcome="skipped")
+        accept(alice.scope, content=b"We deploy on Fridays.", name="habits.md")
         McpServer.objects.create(name="harbour", transport="http", url="https://example.org/mcp")
         Approval.objects.create(
             run=start_run(alice, session_key="s_asking"),

@@ -1,169 +1,29 @@
-"""Memories in the organisation's admin: one's own and the projects', what they are embedded with, and how they are tidied up.
-
-Nobody sees there what another person remembers for themselves.
-"""
+"""What passages are embedded with, what passes have proposed, and how the organisation tidies up."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, cast
 
 from django import forms
 from django.conf import settings
 from django.contrib import messages
-from django.contrib.admin import EmptyFieldListFilter, action, display
+from django.contrib.admin import action, display
 from django.db import transaction
 from django.db.models import Count, QuerySet
-from django.db.models.functions import Left
-from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
+from django.http import HttpRequest
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from memory import keeping
 from memory.consolidation import deciding
 from memory.embedding import moving, queue
-from memory.models import ChangeSet, ConsolidationPolicy, EmbeddingModel, Memory
+from memory.models import ChangeSet, ConsolidationPolicy, EmbeddingModel
 from openintern.administration import OrganizationPages, ReadOnlyPages, asker
-from openintern.errors import OpenInternError
 from openintern.sites import organization_admin
 from openintern.tenancy import audit
 from openintern.tenancy.identity import ScopedRequest, may
 from openintern.tenancy.models import User
-from openintern.text import shorten
-
-_BEGINNING = 200
-_SHOWN = 5_000
-#: Memories that one action takes: each is a transaction of its own.
-_AT_ONCE = 200
-
-
-class MemoryPages(ReadOnlyPages[Memory]):
-    """What projects remember, and one's own."""
-
-    list_display = [
-        "beginning",
-        "tier",
-        "whose",
-        "author",
-        "source_type",
-        "trust",
-        "importance",
-        "created_at",
-        "forgotten_at",
-    ]
-    list_filter = ["shelf__tier", "trust", "source_type", ("forgotten_at", EmptyFieldListFilter)]
-    search_fields = ["text", "=run_id", "=document"]
-    list_select_related = ["shelf__project", "shelf__user", "author"]
-    show_full_result_count = False
-    date_hierarchy = "created_at"
-    actions = ["forget", "restore"]
-    fields = [
-        "shown_text",
-        "tier",
-        "whose",
-        "importance",
-        "trust",
-        "author",
-        "run_id",
-        "event_seq",
-        "document",
-        "source_type",
-        "source_key",
-        "metadata",
-        "created_at",
-        "updated_at",
-        "superseded_at",
-        "forgotten_at",
-        "page",
-    ]
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Memory]:
-        rows = super().get_queryset(request).filter(shelf__in=keeping.shelves(asker(request)))
-        return rows.annotate(start=Left("text", _SHOWN)).defer("text")
-
-    @display(description=_("text"))
-    def beginning(self, memory: Memory) -> str:
-        return shorten(str(getattr(memory, "start", "")), _BEGINNING)
-
-    @display(description=_("text"))
-    def shown_text(self, memory: Memory) -> str:
-        text = str(getattr(memory, "start", ""))
-        return text if len(text) < _SHOWN else f"{text}…"
-
-    @display(description=_("tier"))
-    def tier(self, memory: Memory) -> str:
-        return str(memory.shelf.get_tier_display())
-
-    @display(description=_("whose"))
-    def whose(self, memory: Memory) -> str:
-        return str(memory.shelf.project or memory.shelf.user)
-
-    @display(description=_("page"))
-    def page(self, memory: Memory) -> SafeString:
-        return format_html('<a href="{}">{}</a>', reverse("memory-item", args=[memory.pk]), _("open"))
-
-    def has_keep_permission(self, request: HttpRequest) -> bool:
-        return may(cast(ScopedRequest, request), "memory", "delete")
-
-    @action(description=_("Forget the selected memories"), permissions=["keep"])
-    def forget(self, request: HttpRequest, chosen: QuerySet[Memory]) -> HttpResponse | None:
-        scope, at = asker(request), timezone.now()
-        return _confirmed(
-            request,
-            chosen.filter(forgotten_at__isnull=True),
-            name="forget",
-            title=_("Forget these memories?"),
-            note=_("What was derived from them is forgotten too. For 30 days they can be brought back."),
-            act=lambda memory: keeping.forget(scope, memory.pk, at=at),
-        )
-
-    @action(description=_("Bring back the selected memories"), permissions=["keep"])
-    def restore(self, request: HttpRequest, chosen: QuerySet[Memory]) -> HttpResponse | None:
-        scope, at = asker(request), timezone.now()
-        return _confirmed(
-            request,
-            chosen.filter(forgotten_at__isnull=False),
-            name="restore",
-            title=_("Bring these memories back?"),
-            note=_("What was forgotten along with them comes back too."),
-            act=lambda memory: keeping.bring_back(scope, memory.pk, at=at),
-        )
-
-
-def _confirmed(
-    request: HttpRequest,
-    chosen: QuerySet[Memory],
-    *,
-    name: str,
-    title: Any,
-    note: Any,
-    act: Callable[[Memory], Any],
-) -> HttpResponse | None:
-    """Ask first; once somebody has said yes, do it to each and say which couldn't be."""
-    memories = list(chosen[:_AT_ONCE])
-    if memories and request.POST.get("confirmed") != "yes":
-        context = {
-            **organization_admin.each_context(request),
-            "title": title,
-            "note": note,
-            "memories": memories,
-            "action_name": name,
-        }
-        return TemplateResponse(request, "admin/memory/confirm.html", context)
-    done = 0
-    for memory in memories:
-        try:
-            act(memory)
-            done += 1
-        except OpenInternError as error:
-            if error.code != "NOT_FOUND":  # one before it has taken it along
-                messages.warning(request, f"{memory.pk}: {error.message}")
-    messages.success(request, _("%(count)d done") % {"count": done})
-    return None
 
 
 class MoveForm(forms.ModelForm[EmbeddingModel]):
@@ -275,7 +135,6 @@ class PolicyPages(OrganizationPages[ConsolidationPolicy]):
         audit.record_for(asker(request), "memory.policy", **fields)
 
 
-organization_admin.register(Memory, MemoryPages)
 organization_admin.register(EmbeddingModel, EmbeddingModelPages)
 organization_admin.register(ChangeSet, ChangeSetPages)
 organization_admin.register(ConsolidationPolicy, PolicyPages)
