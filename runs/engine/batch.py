@@ -17,7 +17,7 @@ from openintern.tenancy.scope import org_scope
 from runs.engine import spans
 from runs.llm.types import ToolCall
 from runs.stop import Stop, Stopped
-from runs.tools.registry import Tool, ToolBlocked, ToolContext, ToolError
+from runs.tools.registry import Later, Tool, ToolBlocked, ToolContext, ToolError
 
 logger = structlog.get_logger(__name__)
 
@@ -48,7 +48,7 @@ class Planned:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a call: `value` for the model, or `error` in its place."""
+    """What became of a call: `value` for the model, or `error` in its place; or that its answer comes `later`."""
 
     call: ToolCall
     value: Any = None
@@ -60,6 +60,8 @@ class Result:
     is_edited: bool = False
     from_outside: bool = False  # nobody we know wrote it
     was_blocked: bool = False  # when it was about to be made, not before
+    later: Later | None = None
+    may_be_delivered: bool = False  # somebody else may have brought an answer already
 
     def payload(self) -> dict[str, Any]:
         """Return the payload of the `tool.result` event."""
@@ -139,6 +141,7 @@ def _overdue(one: Planned, elapsed: float) -> Result:
         in_doubt=one.tool.recovery == "unsure",
         is_edited=one.is_edited,
         from_outside=one.tool.from_outside,
+        may_be_delivered=one.tool.answers_later,
     )
 
 
@@ -152,13 +155,15 @@ def _call(one: Planned, context: ToolContext) -> Result:
     duration_ms = round((time.monotonic() - begun) * 1000)
     return Result(
         one.call,
-        value=value,
+        value=None if isinstance(value, Later) else value,
         error=error,
         code=code,
         duration_ms=duration_ms,
         is_edited=one.is_edited,
         from_outside=one.tool.from_outside and code != "BLOCKED",
         was_blocked=code == "BLOCKED",
+        later=value if isinstance(value, Later) else None,
+        may_be_delivered=one.tool.answers_later,
     )
 
 

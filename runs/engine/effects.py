@@ -5,6 +5,7 @@
 | done                     | has its result in the log                                                 |
 | planned                  | never began: it runs                                                      |
 | started                  | may or may not have happened: the tool's recovery class says what follows |
+| awaited                  | has begun, and somebody else brings its result (`runs.delivery`)          |
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+from django.db.models.functions import Now
 
 from runs.engine.batch import Planned, Result
 from runs.models import Effect, Run
-from runs.tools.registry import ToolContext
+from runs.tools.registry import Later, ToolContext
 
 
 def claim(run: Run, rounds: Sequence[Sequence[Planned]], *, begin: bool) -> None:
@@ -57,8 +60,43 @@ def start_planned(run: Run, calls: Iterable[Planned]) -> None:
 
 
 def settle(run: Run, results: Iterable[Result]) -> None:
-    """Mark calls as done, in the transaction that holds their results."""
-    _rows(run, [result.call.id for result in results]).update(status=Effect.Status.DONE)
+    """Mark calls as done, in the transaction that holds their results; those that answer later, as awaited."""
+    results = list(results)
+    _rows(run, [result.call.id for result in results if not result.later]).update(status=Effect.Status.DONE)
+    for result in results:
+        if result.later:
+            _put_off(run, result.call.id, result.later)
+
+
+def _put_off(run: Run, call_id: str, later: Later) -> None:
+    _rows(run, [call_id]).update(
+        status=Effect.Status.AWAITED,
+        awaits_kind=later.kind,
+        awaits_reference=later.reference,
+        awaits_until=Now() + later.within,
+    )
+
+
+def undelivered(run: Run, results: Sequence[Result]) -> list[Result]:
+    """Return the results of calls for which nobody else has brought one. The run's row is locked, so that it stays so."""
+    ids = [result.call.id for result in results if result.may_be_delivered]
+    if not ids:
+        return list(results)
+    delivered = set(_rows(run, ids).filter(status=Effect.Status.DONE).values_list("tool_call_id", flat=True))
+    return [result for result in results if result.call.id not in delivered]
+
+
+def awaited(run: Run) -> list[Effect]:
+    """Return the calls of the current step that somebody else has to answer, the one that runs out first in front."""
+    rows = Effect.objects.filter(run=run, step=run.step, status=Effect.Status.AWAITED)
+    return list(rows.order_by("awaits_until", "ordinal"))
+
+
+def expire(run: Run) -> list[Effect]:
+    """Give up the calls that nobody has answered in time, and return them. The run's row is locked."""
+    overdue = list(Effect.objects.filter(run=run, status=Effect.Status.AWAITED, awaits_until__lte=Now()).order_by("pk"))
+    Effect.objects.filter(pk__in=[row.pk for row in overdue]).update(status=Effect.Status.DONE)
+    return overdue
 
 
 def doubt(run: Run, tool_call_id: str) -> None:
@@ -68,24 +106,28 @@ def doubt(run: Run, tool_call_id: str) -> None:
 
 @dataclass
 class Recovered:
-    """What a resumed step finds: calls that still have to run, results that could be found out, calls in doubt."""
+    """What a resumed step finds: calls that still have to run, results that could be found out, calls in doubt.
+
+    `awaited` are the ids of those that somebody else answers, whatever policy would say of them by now.
+    """
 
     todo: list[Planned] = field(default_factory=list)
     found: list[Result] = field(default_factory=list)
     in_doubt: list[Planned] = field(default_factory=list)
+    awaited: set[str] = field(default_factory=set)
 
 
 def recover(run: Run, planned: Sequence[Planned], *, context: Callable[[Planned], ToolContext]) -> Recovered:
     """Judge every call of the current step after a crash. Asks tools that can be asked; changes nothing."""
     rows = {effect.tool_call_id: effect for effect in Effect.objects.filter(run=run, step=run.step)}
-    recovered = Recovered()
+    recovered = Recovered(awaited={row.tool_call_id for row in rows.values() if row.status == Effect.Status.AWAITED})
     for one in planned:
         row = rows.get(one.call.id)
         if row is None:  # refused when it was asked for; that stands, whatever is allowed by now
             recovered.found.append(Result(one.call, error="Blocked: this call was refused", code="BLOCKED"))
             continue
         match row.status, one.tool.recovery:
-            case Effect.Status.DONE, _:
+            case Effect.Status.DONE | Effect.Status.AWAITED, _:
                 pass
             case Effect.Status.PLANNED, _:
                 recovered.todo.append(one)
@@ -101,11 +143,13 @@ def recover(run: Run, planned: Sequence[Planned], *, context: Callable[[Planned]
 
 
 def _look(one: Planned, context: ToolContext, recovered: Recovered) -> None:
-    value = one.tool.check_landed(context, one.call.arguments or {})
-    if value is None:
+    answer = one.tool.check_landed(context, one.call.arguments or {})
+    if answer is None:
         recovered.todo.append(one)
-    else:
-        recovered.found.append(Result(one.call, value=value, from_outside=one.tool.from_outside))
+        return
+    found = Result(one.call, from_outside=one.tool.from_outside, may_be_delivered=one.tool.answers_later)
+    told = replace(found, later=answer) if isinstance(answer, Later) else replace(found, value=answer)
+    recovered.found.append(told)
 
 
 def is_unsure(one: Planned) -> bool:

@@ -15,7 +15,7 @@ from openintern.tenancy.models import Organization
 from runs.budgets import OverBudget
 from runs.engine import approval, batch, compaction, doom_loop, effects, limits, plan, spans, transactions
 from runs.engine.batch import Planned, Result
-from runs.engine.outcomes import CallTools, Fail, Finish, Outcome, Wait
+from runs.engine.outcomes import CallTools, Fail, Finish, Outcome, Parked, Wait
 from runs.engine.work import Work
 from runs.events import Draft, EventType
 from runs.llm.types import Answer, ModelError
@@ -38,10 +38,19 @@ class Hold:
 
 @dataclass(frozen=True)
 class Todo:
-    """What is left of a step: calls that have to run, and results that are known without."""
+    """What is left of a step: calls that have to run, and results that are known without.
+
+    `is_awaiting`: others of its calls have been answered, or will be, by somebody else.
+    """
 
     calls: list[Planned]
     known: list[Result]
+    is_awaiting: bool = False
+
+    def may_wait(self, results: list[Result]) -> bool:
+        """Whether there may be answers to wait for, now that the calls came to `results`."""
+        deferring = any(one.tool.answers_later for one in self.calls)
+        return self.is_awaiting or deferring or any(result.may_be_delivered for result in results)
 
 
 def execute(org: Organization, claim: Claim, hold: Hold) -> None:
@@ -101,13 +110,15 @@ def _take_steps(work: Work, hold: Hold) -> None:
             case Wait() as wait:
                 transactions.wait_for_settlement(going, wait)
                 return
+            case Parked():
+                return
             case Fail() as failure:
                 going = transactions.fail(going, failure)
     if going:
         transactions.hand_back(going)
 
 
-def _step(work: Work) -> Finish | Wait | Fail | None:
+def _step(work: Work) -> Finish | Wait | Parked | Fail | None:
     """Bring the current step to its end; None if the run goes on with the next."""
     match _next(work):
         case CallTools(answer, is_new):
@@ -131,7 +142,7 @@ def _next(work: Work) -> Outcome:
     return CallTools(answer, is_new=True) if answer.tool_calls else Finish(answer)
 
 
-def _use_tools(work: Work, answer: Answer, *, is_new: bool) -> Wait | None:
+def _use_tools(work: Work, answer: Answer, *, is_new: bool) -> Wait | Parked | None:
     """Carry out the calls of a step and finish it, or say for what it has to wait."""
     planned, refused = plan.sort_calls(
         answer.tool_calls, offered=work.turn.config["tools"], mandate=work.mandate, is_tainted=work.is_tainted
@@ -146,9 +157,15 @@ def _use_tools(work: Work, answer: Answer, *, is_new: bool) -> Wait | None:
         todo = approval.wait_for(planned) if any(one.asks for one in planned) else Todo(planned, refused)
     else:
         todo = _take_up(work, planned, refused)
-    outcome = _carry_out(work, todo, first_is_claimed=is_new) if isinstance(todo, Todo) else todo
+    if isinstance(todo, Wait):
+        return todo
+    outcome = _carry_out(work, todo, first_is_claimed=is_new)
     if isinstance(outcome, Wait):
         return outcome
+    if todo.may_wait(outcome):
+        if transactions.wait_for_answers(work, outcome, order=answer.tool_calls):
+            return Parked()
+        outcome = []
     transactions.finish_step(work, answer, outcome)
     return None
 
@@ -164,8 +181,9 @@ def _take_up(work: Work, planned: list[Planned], refused: list[Result]) -> Todo 
     if recovered.in_doubt:
         return _doubt(recovered.in_doubt[0])
     stored = {event.payload["tool_call_id"] for event in work.step_events if event.type == EventType.TOOL_RESULT}
-    known = [result for result in [*refused, *recovered.found] if result.call.id not in stored]
-    return Todo(recovered.todo, known)
+    answered = stored | recovered.awaited
+    known = [result for result in [*refused, *recovered.found] if result.call.id not in answered]
+    return Todo(recovered.todo, known, is_awaiting=bool(recovered.awaited))
 
 
 def _is_loop(work: Work, answer: Answer, planned: list[Planned], refused: list[Result], *, is_new: bool) -> bool:

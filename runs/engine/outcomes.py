@@ -33,6 +33,11 @@ class Wait:
 
 
 @dataclass(frozen=True)
+class Parked:
+    """The run waits already for calls that somebody else answers."""
+
+
+@dataclass(frozen=True)
 class Fail:
     """The turn, and with it the run of a single agent, ends without an answer; `code` is part of the public interface.
 

@@ -11,7 +11,7 @@ from runs.engine.batch import Planned, Result, strategy
 from runs.events import Draft, EventType
 from runs.llm.tool_calls import parse_arguments
 from runs.llm.types import Answer, ToolCall, Usage
-from runs.models import Event, Run
+from runs.models import Effect, Event, Run
 from runs.tools.policy import Mandate, Verdict, decide
 from runs.tools.registry import ToolError, tools
 
@@ -204,10 +204,34 @@ def _call_draft(call: ToolCall, allowed: Planned | None, refusal: Result | None)
 
 
 def result_drafts(results: Sequence[Result], *, order: Sequence[ToolCall] = ()) -> list[Draft]:
-    """One `tool.result` for each result, in the order of the calls where it is given."""
+    """One `tool.result` for each result that is there, in the order of the calls where it is given."""
     places = {call.id: place for place, call in enumerate(order)}
-    in_order = sorted(results, key=lambda result: places.get(result.call.id, 0))
+    known = [result for result in results if not result.later]
+    in_order = sorted(known, key=lambda result: places.get(result.call.id, 0))
     return [draft for result in in_order for draft in _result_drafts(result)]
+
+
+def waiting_for(awaited: Sequence[Effect]) -> Draft:
+    """The event that says which calls a run waits for; `reason` is the kind of what runs out first."""
+    first = awaited[0]
+    payload = {
+        "reason": first.awaits_kind,
+        "message": f"{first.tool} answers later",
+        "tool_call_id": first.tool_call_id,
+        "awaits": [
+            {"tool_call_id": row.tool_call_id, "kind": row.awaits_kind, "reference": row.awaits_reference}
+            for row in awaited
+        ],
+    }
+    return Draft(EventType.RUN_WAITING, payload)
+
+
+def overdue_draft(effect: Effect) -> Draft:
+    """The `tool.result` of a call for whose answer nobody waits any longer."""
+    told = {"toolName": effect.tool, "tool_call_id": effect.tool_call_id, "result": None, "isError": True}
+    awaits = {"kind": effect.awaits_kind, "reference": effect.awaits_reference}
+    error = {"code": "AWAITED_TOO_LONG", "message": f"{effect.tool} did not answer in time; its result may never come"}
+    return Draft(EventType.TOOL_RESULT, {**told, "duration_ms": 0, "awaited": awaits, "error": error})
 
 
 def _result_drafts(result: Result) -> list[Draft]:

@@ -19,7 +19,17 @@ from runs.models import Event, Run
 from runs.tools.registry import tools
 
 #: Codes of errors that are our own words, about calls that never ran.
-_OURS = frozenset({"TOOL_NOT_FOUND", "INVALID_ARGUMENTS", "BLOCKED", doom_loop.REFUSED, "REJECTED", "APPROVAL_EXPIRED"})
+_OURS = frozenset(
+    {
+        "TOOL_NOT_FOUND",
+        "INVALID_ARGUMENTS",
+        "BLOCKED",
+        doom_loop.REFUSED,
+        "REJECTED",
+        "APPROVAL_EXPIRED",
+        "AWAITED_TOO_LONG",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -86,7 +96,8 @@ def _of_result(payload: dict[str, Any]) -> Taint | None:
     code = (payload.get("error") or {}).get("code")
     if code in _OURS:  # our own words about a call that never ran
         return None
-    if tool is None or tool.taints or payload.get("from_outside") or _tells_of_outside(payload.get("result")):
+    is_marked = payload.get("from_outside") or payload.get("tainted")
+    if tool is None or tool.taints or is_marked or _tells_of_outside(payload.get("result")):
         return Taint("tool", name)
     return None
 

@@ -10,6 +10,7 @@
 | `finish`          | `llm.called`, `step.completed`, `run.completed`       | the usage; the checkpoint; the ticket goes |
 |                   | … or what begins the next turn                        | … the ticket stays |
 | `wait_for_…`      | `run.waiting`                                         | the effect in doubt; the ticket is parked |
+| `wait_for_answers` | `tool.result`, `run.waiting`                         | effects done, and those that are awaited; the ticket is parked |
 | `hear_decisions`  | `tool.rejected` for what expired                      | effects that may begin |
 | `fail`            | `run.failed`, or what begins the next turn            | what was reserved is free; the ticket goes, or stays |
 
@@ -38,7 +39,7 @@ from runs.engine.outcomes import Fail, Wait
 from runs.engine.remembering import remember_run
 from runs.engine.work import Work
 from runs.events import Draft, EventType
-from runs.llm.types import Answer
+from runs.llm.types import Answer, ToolCall
 from runs.models import Approval, Run
 from runs.programs import Begin, Break, End, Ended, Move
 from runs.queue import tickets
@@ -96,7 +97,7 @@ def begin(org: Organization, claim: Claim, *, stop: Stop, losses: int) -> Work |
         first = work.program.opening(run)
         drafts += _opening(run, first, step=1)
     else:
-        unsettled = run.effects.exclude(status="done").count()
+        unsettled = run.effects.exclude(status__in=("done", "awaited")).count()
         payload = {
             "checkpoint_step_id": f"step_{run.step - 1:04d}",
             "orphaned_tool_calls": unsettled,
@@ -136,9 +137,35 @@ def record_answer(
 def record_progress(work: Work, results: list[Result], *, starting: list[Planned]) -> None:
     """Between two calls of which one can't be repeated: what is done is stored, what comes is marked as begun."""
     with transaction.atomic():
+        if any(result.may_be_delivered for result in results):
+            work.catch_up()
+            results = effects.undelivered(work.run, results)
         work.record(*plan.result_drafts(results))
         effects.settle(work.run, results)
         effects.start(work.run, starting)
+
+
+def wait_for_answers(work: Work, results: list[Result], *, order: Sequence[ToolCall]) -> bool:
+    """Store what is known of the step's calls, and leave the run to whoever answers the others (`runs.delivery`).
+
+    What was delivered meanwhile stands. Nobody is waited for longer than was said: then a worker takes the run up and
+    the call has failed. Returns False, with everything stored, if there is nothing to wait for (any more).
+    """
+    run = work.run
+    with transaction.atomic():
+        work.catch_up()
+        results = effects.undelivered(run, results)
+        effects.settle(run, results)
+        drafts = plan.result_drafts(results, order=order)
+        drafts += [plan.overdue_draft(row) for row in effects.expire(run)]
+        waits_for = effects.awaited(run)
+        if waits_for:
+            waiting = plan.waiting_for(waits_for)
+            work.record(*drafts, waiting, status=Run.Status.WAITING, active_ms=work.active_ms())
+            tickets.park(run, until=waits_for[0].awaits_until)
+        elif drafts:
+            work.record(*drafts)
+    return bool(waits_for)
 
 
 def finish_step(work: Work, answer: Answer, results: list[Result]) -> None:

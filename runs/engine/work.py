@@ -152,6 +152,15 @@ class Work:
         last_seq = self.lock()
         return last_seq > self.known_seq and bool(self._said_by_others(upto=last_seq))
 
+    def catch_up(self) -> None:
+        """Lock the run's row until the transaction ends, and hear what others wrote until now. Raises StaleAttempt."""
+        last_seq = self.lock()
+        if last_seq > self.known_seq:
+            others = self._said_by_others(upto=last_seq)
+            self.step_events += others
+            self._note(others)
+            self.known_seq = last_seq
+
     def lock(self) -> int:
         """Lock the run's row until the transaction ends; return its `last_seq`. Raises StaleAttempt."""
         row = Run.objects.select_for_update().only("last_seq", "attempt").get(pk=self.run.pk)

@@ -6,6 +6,9 @@
         return {"words": len(text.split())}
 
 Put it into a module `tools` of any installed app, and agents are offered it.
+
+A tool whose answer takes longer than a worker should be held for is declared `answers_later=True` and may return
+`Later` in its place: the run then waits and holds no worker. Whoever has the answer brings it (`runs.delivery.deliver`).
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import inspect
 import re
 from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping, ValuesView
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -36,8 +40,32 @@ Recovery = Literal["pure", "keyed", "checkable", "unsure"]
 #: say something too). "deletes": something is gone afterwards.
 Hazard = Literal["none", "sends", "deletes"]
 
-Function = TypeVar("Function", bound=Callable[..., dict[str, Any]])
 
+@dataclass(frozen=True, kw_only=True)
+class Later:
+    """What a tool returns whose answer somebody will bring.
+
+    `kind` is what the run waits for, as its log names it (`delegated_run`, `external_job`), `reference` which one: whoever
+    delivers has to name the same. After `within` nobody is waited for any more, and the model hears of an error.
+    """
+
+    kind: str
+    reference: str
+    within: timedelta
+    message: str  # for people: what the run waits for
+
+    def __post_init__(self) -> None:
+        if not self.reference or len(self.kind) > 40 or len(self.reference) > 200:
+            raise ValueError(f"{self.kind} {self.reference!r}: a reference is needed, of at most 200 characters")
+        if not timedelta() < self.within <= LONGEST_WAIT:
+            raise ValueError(f"{self.kind} {self.reference}: nothing is waited for longer than {LONGEST_WAIT}")
+
+
+Answer = dict[str, Any] | Later
+Function = TypeVar("Function", bound=Callable[..., Answer])
+
+#: The longest that a run waits for what a tool has promised.
+LONGEST_WAIT: Final = timedelta(days=30)
 _LEGAL_NAME: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9_-]{0,63}")
 
 
@@ -76,20 +104,21 @@ class Tool:
     """A function that agents may call, with what the engine and the policy have to know about it.
 
     `taints`: what it returns, errors included, may hold text that people outside the organisation wrote. True unless it
-    is declared otherwise.
+    is declared otherwise. `answers_later`: it may return `Later`.
     """
 
     name: str
     description: str
-    function: Callable[..., dict[str, Any]]
+    function: Callable[..., Answer]
     arguments: type[BaseModel]
     risk: Risk = "low"
     mutating: bool = False
     recovery: Recovery = "unsure"
     timeout: float = 30.0
-    check: Callable[..., dict[str, Any] | None] | None = None
+    check: Callable[..., Answer | None] | None = None
     hazard: Hazard = "sends"
     taints: bool = True
+    answers_later: bool = False
     from_outside: bool = False  # what it returns was written by nobody we know: web pages, foreign servers
     blocked: str = ""  # why it may not be called for the time being, by anybody
 
@@ -132,16 +161,16 @@ class Tool:
             raise ToolError(f"Invalid tool arguments: {complaint(error)}") from error
         return {name: getattr(checked, name) for name in self.arguments.model_fields}
 
-    def call(self, context: ToolContext, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Check the arguments, run the tool, and return its result as bounded JSON.
+    def call(self, context: ToolContext, arguments: Mapping[str, Any]) -> Answer:
+        """Check the arguments, run the tool, and return its result as bounded JSON, or that it comes later.
 
         Raises ToolError for the model to read, Stopped when the run is over; whatever else rises is a bug.
         """
         context.stop.check()
-        return results.bounded(self.function(context, **self.validate(arguments)))
+        return self._told(self.function(context, **self.validate(arguments)))
 
-    def check_landed(self, context: ToolContext, arguments: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Return the result of a call that a crash cut off, if it took effect, else None. Changes nothing.
+    def check_landed(self, context: ToolContext, arguments: Mapping[str, Any]) -> Answer | None:
+        """Return the answer of a call that a crash cut off, if it took effect, else None. Changes nothing.
 
         Only for tools whose recovery is "checkable".
         """
@@ -151,7 +180,14 @@ class Tool:
             landed = self.check(context, **self.validate(arguments))
         except ToolError:
             return None  # a call that is refused now was refused then
-        return None if landed is None else results.bounded(landed)
+        return None if landed is None else self._told(landed)
+
+    def _told(self, answer: Answer) -> Answer:
+        if not isinstance(answer, Later):
+            return results.bounded(answer)
+        if not self.answers_later:
+            raise TypeError(f"{self.name} isn't declared to answer later")
+        return answer
 
 
 _registered: dict[str, Tool] = {}
@@ -207,7 +243,7 @@ def register(new: Tool) -> None:
     _registered[new.name] = new
 
 
-def build(function: Callable[..., dict[str, Any]], **declared: Any) -> Tool:
+def build(function: Callable[..., Answer], **declared: Any) -> Tool:
     """Return a tool made of a function's name, docstring and signature, without registering it."""
     name = getattr(function, "__name__", "")
     return Tool(
@@ -219,15 +255,16 @@ def build(function: Callable[..., dict[str, Any]], **declared: Any) -> Tool:
     )
 
 
-def tool(
+def tool(  # noqa: PLR0913  all that a tool declares
     *,
     risk: Risk,
     mutating: bool = False,
     recovery: Recovery = "unsure",
     timeout: float = 30.0,
-    check: Callable[..., dict[str, Any] | None] | None = None,
+    check: Callable[..., Answer | None] | None = None,
     hazard: Hazard = "sends",
     taints: bool = True,
+    answers_later: bool = False,
     from_outside: bool = False,
 ) -> Callable[[Function], Function]:
     """Register the decorated function as a tool; the function itself stays as it is.
@@ -243,6 +280,7 @@ def tool(
         "check": check,
         "hazard": hazard,
         "taints": taints,
+        "answers_later": answers_later,
         "from_outside": from_outside,
     }
 
