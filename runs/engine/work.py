@@ -138,10 +138,7 @@ class Work:
         if self.run.taint is None and (found := self._taint_of(drafts)):
             drafts, changes = self._with_taint(drafts, found), {**changes, "taint": found.payload()}
         appended = log.append(self.run, *map(self._signed, drafts), **changes)
-        if appended.previous_seq > self.known_seq:
-            others = self._said_by_others(upto=appended.previous_seq)
-            self.step_events += others
-            self._note(others)
+        self._hear_others(upto=appended.previous_seq)
         self.known_seq = self.run.last_seq
         self.step_events += [event for event in appended.events if event.type in conversation.REMEMBERED]
         self._note(appended.events)
@@ -154,12 +151,7 @@ class Work:
 
     def catch_up(self) -> None:
         """Lock the run's row until the transaction ends, and hear what others wrote until now. Raises StaleAttempt."""
-        last_seq = self.lock()
-        if last_seq > self.known_seq:
-            others = self._said_by_others(upto=last_seq)
-            self.step_events += others
-            self._note(others)
-            self.known_seq = last_seq
+        self._hear_others(upto=self.lock())
 
     def lock(self) -> int:
         """Lock the run's row until the transaction ends; return its `last_seq`. Raises StaleAttempt."""
@@ -212,6 +204,13 @@ class Work:
         self.messages = conversation.fold(self.messages, events, compaction=self.compaction)
         self.track.follow(events)
         self._note(events)
+
+    def _hear_others(self, *, upto: int) -> None:
+        if upto > self.known_seq:
+            others = self._said_by_others(upto=upto)
+            self.step_events += others
+            self._note(others)
+            self.known_seq = upto
 
     def _said_by_others(self, *, upto: int) -> list[Event]:
         return self._spoken(after=self.known_seq, upto=upto, types=conversation.SPEAKING)
