@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("runs", "0015_live_text_agent"),
+        ("runs", "0016_schedules"),
     ]
 
     operations = [
