@@ -171,6 +171,8 @@ SPECTACULAR_SETTINGS = {
         "MemoryChangeState": "memory.models.State",
         "MemoryChangeKind": "memory.models.Change.Kind",
         "McpServerState": "runs.models.McpServer.State",
+        "GroupMode": "teams.models.Group.Mode",
+        "OnMemberFailure": "teams.models.Group.OnFailure",
         "DocumentState": "memory.models.Document.State",
         "ConnectorStatus": "connectors.models.Connector.Status",
         "SyncStatus": "connectors.models.SyncJob.Status",

@@ -18,6 +18,7 @@ from openintern.tenancy.scope import Scope
 from openintern.text import is_storable
 from runs.llm.registry import validate_choice
 from runs.models import Run
+from teams import groups
 from teams.models import Role
 from teams.models.role import MOST_ENTRIES
 
@@ -91,8 +92,11 @@ def change(scope: Scope, role_id: str, *, version: int | None = None, **told: An
 
 @transaction.atomic
 def delete(scope: Scope, role_id: str) -> None:
-    """Remove a role. Runs that began with it keep what they were given."""
-    find(role_id).delete()
+    """Remove a role, and take it out of its groups. Runs that began with it keep what they were given."""
+    role = find(role_id)
+    for group in groups.locked_of_role(role_id):
+        groups.touch(group)
+    role.delete()
     audit.record_for(scope, "role.delete", object_id=role_id)
 
 
@@ -107,14 +111,15 @@ def delete_many(scope: Scope, ids: Sequence[str]) -> int:
     return len(there)
 
 
-def stats(role_id: str) -> dict[str, Any]:
-    """Return what came of the runs of a role."""
+def stats(scope: Scope, role_id: str) -> dict[str, Any]:
+    """Return what came of the runs of a role, and which groups in sight it is in."""
     runs = Run.objects.filter(agent_id=find(role_id).pk)
     done, failed = Q(status=Run.Status.COMPLETED), Q(status=Run.Status.FAILED)
     told: dict[str, Any] = runs.aggregate(
         run_count=Count("pk"), completed_count=Count("pk", filter=done), failed_count=Count("pk", filter=failed)
     )
-    return told
+    its_groups = [{"id": group.pk, "name": group.name} for group in groups.of_role(scope, role_id)]
+    return {**told, "group_count": len(its_groups), "groups": its_groups}
 
 
 def _save(role: Role, **how: Any) -> None:

@@ -3,11 +3,19 @@
 from django.urls import path, register_converter
 
 from runs.urls import RunId
-from teams.rest import roles, skills
+from teams.rest import groups, members, roles, skills
 
 
 class RoleId(RunId):
     regex = r"role_[A-Za-z0-9]{1,36}"
+
+
+class GroupId(RunId):
+    regex = r"grp_[A-Za-z0-9]{1,36}"
+
+
+class MemberId(RunId):
+    regex = r"mbr_[A-Za-z0-9]{1,36}"
 
 
 class SkillId(RunId):
@@ -15,6 +23,8 @@ class SkillId(RunId):
 
 
 register_converter(RoleId, "role_id")
+register_converter(GroupId, "group_id")
+register_converter(MemberId, "member_id")
 register_converter(SkillId, "skill_id")
 
 urlpatterns = [
@@ -22,6 +32,14 @@ urlpatterns = [
     path("roles/batch-delete", roles.RolesDeletion.as_view()),
     path("roles/<role_id:role_id>", roles.OneRole.as_view()),
     path("roles/<role_id:role_id>/stats", roles.RoleStats.as_view()),
+    path("roles/<role_id:role_id>/history", roles.RoleHistory.as_view()),
+    path("groups", groups.Groups.as_view()),
+    path("groups/batch-delete", groups.GroupsDeletion.as_view()),
+    path("groups/<group_id:group_id>", groups.OneGroup.as_view()),
+    path("groups/<group_id:group_id>/history", groups.GroupHistory.as_view()),
+    path("groups/<group_id:group_id>/members", members.Members.as_view()),
+    path("groups/<group_id:group_id>/members/order", members.MembersOrder.as_view()),
+    path("groups/<group_id:group_id>/members/<member_id:member_id>", members.OneMember.as_view()),
     path("skills", skills.Skills.as_view()),
     path("skills/import", skills.SkillImport.as_view()),
     path("skills/<skill_id:skill_id>", skills.OneSkill.as_view()),

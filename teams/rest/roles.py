@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
+from drf_spectacular.utils import extend_schema, inline_serializer
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from openintern.api import Text, WholeNumber, YesNo, body_of, query_of, scope_of
+from openintern.api import Text, WholeNumber, YesNo, body_of, limit_parameter, query_of, scope_of
 from openintern.errors import Invalid
 from openintern.tenancy.access import access
-from teams import roles
+from teams import history, roles
 from teams.models import Role
 from teams.models.role import LONGEST_ENTRY, MOST_ENTRIES
-
-_IF_MATCH = OpenApiParameter(
-    "If-Match", str, OpenApiParameter.HEADER, description="the ETag that was read; 409 if the role has changed since"
-)
+from teams.rest.history import OFFSET, HistoryRow, page_of
+from teams.rest.versions import IF_MATCH, matched
 
 
 class RoleRow(serializers.ModelSerializer[Role]):
@@ -85,13 +83,13 @@ class OneRole(APIView):
         """Return it; its ETag names its version."""
         return _answer(roles.find(role_id))
 
-    @extend_schema(operation_id="change_role", parameters=[_IF_MATCH], request=RoleChange, responses=RoleRow)
+    @extend_schema(operation_id="change_role", parameters=[IF_MATCH], request=RoleChange, responses=RoleRow)
     def put(self, request: Request, role_id: str) -> Response:
         """Change what is given of it. Runs that have begun keep what they began with."""
         form = RoleChange(data=body_of(request))
         form.is_valid(raise_exception=True)
         told = form.validated_data
-        version = told.pop("version", None) or _matched(request)
+        version = told.pop("version", None) or matched(request)
         return _answer(roles.change(scope_of(request), role_id, version=version, **told))
 
     @extend_schema(operation_id="delete_role", responses={204: None})
@@ -103,7 +101,7 @@ class OneRole(APIView):
 
 @access("role", GET="read")
 class RoleStats(APIView):
-    """What came of a role's runs."""
+    """What came of a role's runs, and which groups it is in."""
 
     @extend_schema(
         operation_id="read_role_stats",
@@ -113,12 +111,32 @@ class RoleStats(APIView):
                 "run_count": serializers.IntegerField(),
                 "completed_count": serializers.IntegerField(),
                 "failed_count": serializers.IntegerField(),
+                "group_count": serializers.IntegerField(),
+                "groups": inline_serializer(
+                    "GroupOfRole", {"id": serializers.CharField(), "name": serializers.CharField()}, many=True
+                ),
             },
         ),
     )
     def get(self, request: Request, role_id: str) -> Response:
-        """Count its runs by how they ended."""
-        return Response(roles.stats(role_id))
+        """Count its runs by how they ended; name its groups."""
+        return Response(roles.stats(scope_of(request), role_id))
+
+
+@access("role", GET="read")
+class RoleHistory(APIView):
+    """Who did what to a role."""
+
+    @extend_schema(
+        operation_id="read_role_history",
+        parameters=[limit_parameter(), OFFSET],
+        responses=inline_serializer("RoleHistory", {"history": HistoryRow(many=True)}),
+    )
+    def get(self, request: Request, role_id: str) -> Response:
+        """List it, newest first."""
+        limit, offset = page_of(request)
+        rows = history.of(scope_of(request), roles.find(role_id).pk, limit=limit, offset=offset)
+        return Response({"history": HistoryRow(rows, many=True).data})
 
 
 @access("role", POST="delete")
@@ -143,12 +161,3 @@ class RolesDeletion(APIView):
 
 def _answer(role: Role, *, status: int = 200) -> Response:
     return Response(RoleRow(role).data, status=status, headers={"ETag": f'"{role.version}"'})
-
-
-def _matched(request: Request) -> int | None:
-    """The version that an `If-Match` header names; None where there is none or any will do."""
-    told = request.headers.get("If-Match", "").strip()
-    if told in {"", "*"}:
-        return None
-    number = told.removeprefix("W/").strip('"')
-    return int(number) if number.isascii() and number.isdigit() and len(number) < 10 else 0

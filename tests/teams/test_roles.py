@@ -330,7 +330,13 @@ def test_the_stats_of_a_role_count_its_runs(
     work()
     start_run(alice, role_id=role.pk)
 
-    assert client.get(f"/api/roles/{role.pk}/stats").json() == {"run_count": 2, "completed_count": 1, "failed_count": 0}
+    assert client.get(f"/api/roles/{role.pk}/stats").json() == {
+        "run_count": 2,
+        "completed_count": 1,
+        "failed_count": 0,
+        "group_count": 0,
+        "groups": [],
+    }
 
 
 def test_the_admin_picks_tools_from_a_list_and_shows_the_prompt(alice: Person, make_role: Make) -> None:
