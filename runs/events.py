@@ -47,16 +47,17 @@ class EventType(StrEnum):
 
 
 TERMINAL = frozenset({EventType.RUN_COMPLETED, EventType.RUN_FAILED, EventType.RUN_CANCELLED})
-#: What members of a team say to each other.
-MESSAGES = frozenset(
-    {
+#: What members of a team say to each other, by the kind of it.
+MESSAGES: dict[str, str] = {
+    type: type.partition(".")[2]
+    for type in (
         EventType.MESSAGE_TASK,
         EventType.MESSAGE_PROPOSAL,
         EventType.MESSAGE_EVIDENCE,
         EventType.MESSAGE_STATUS,
         EventType.MESSAGE_DECISION,
-    }
-)
+    )
+}
 #: What happens to a run as a whole, whoever's turn it is.
 OF_THE_RUN = TERMINAL | {EventType.RUN_STARTED, EventType.RUN_RESUMED}
 

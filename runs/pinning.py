@@ -18,6 +18,7 @@ from runs.llm.context import window_of
 from runs.llm.registry import default_spec, validate_choice
 from runs.models import Run
 from runs.tools.policy import Lists, Mandate, offered_tools
+from runs.tools.registry import Seat
 
 #: What a run is given by its role and by the organisation's policy, as opposed to by its task or by the operator.
 GIVEN = ("role", "prompt", "tools", "mandate", "skills")
@@ -43,10 +44,10 @@ def pin(role_id: str, llm_config: dict[str, Any] | None, *, delegated: Lists) ->
     }
 
 
-def given_by(brief: Brief, *, delegated: Lists) -> dict[str, Any]:
-    """Return what a brief comes to: what an agent is told, and what it may do."""
+def given_by(brief: Brief, *, delegated: Lists, seat: Seat = "") -> dict[str, Any]:
+    """Return what a brief comes to: what an agent is told, and what it may do, with its place in a team, if it has one."""
     mandate = replace(brief.mandate, delegated=delegated)
-    tools = offered_tools(mandate)
+    tools = offered_tools(mandate, seat=seat)
     return {
         "role": brief.role,
         "prompt": system_prompt(tools, brief),

@@ -15,6 +15,7 @@ from django.db import connections
 
 from openintern.tenancy.scope import org_scope
 from runs.engine import spans
+from runs.events import Draft
 from runs.llm.types import ToolCall
 from runs.stop import Stop, Stopped
 from runs.tools.registry import Later, Tool, ToolBlocked, ToolContext, ToolError
@@ -62,6 +63,7 @@ class Result:
     was_blocked: bool = False  # when it was about to be made, not before
     later: Later | None = None
     may_be_delivered: bool = False  # somebody else may have brought an answer already
+    news: tuple[Draft, ...] = ()  # events that are written with it
 
     def payload(self) -> dict[str, Any]:
         """Return the payload of the `tool.result` event."""
@@ -164,6 +166,7 @@ def _call(one: Planned, context: ToolContext) -> Result:
         was_blocked=code == "BLOCKED",
         later=value if isinstance(value, Later) else None,
         may_be_delivered=one.tool.answers_later,
+        news=() if error else tuple(context.news),
     )
 
 

@@ -147,7 +147,12 @@ def _look(one: Planned, context: ToolContext, recovered: Recovered) -> None:
     if answer is None:
         recovered.todo.append(one)
         return
-    found = Result(one.call, from_outside=one.tool.from_outside, may_be_delivered=one.tool.answers_later)
+    found = Result(
+        one.call,
+        from_outside=one.tool.from_outside,
+        may_be_delivered=one.tool.answers_later,
+        news=tuple(context.news),
+    )
     told = replace(found, later=answer) if isinstance(answer, Later) else replace(found, value=answer)
     recovered.found.append(told)
 

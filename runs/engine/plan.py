@@ -204,10 +204,9 @@ def _call_draft(call: ToolCall, allowed: Planned | None, refusal: Result | None)
 
 
 def result_drafts(results: Sequence[Result], *, order: Sequence[ToolCall] = ()) -> list[Draft]:
-    """One `tool.result` for each result that is there, in the order of the calls where it is given."""
+    """One `tool.result` for each result that is there, in the order of the calls where it is given; and what they bring."""
     places = {call.id: place for place, call in enumerate(order)}
-    known = [result for result in results if not result.later]
-    in_order = sorted(known, key=lambda result: places.get(result.call.id, 0))
+    in_order = sorted(results, key=lambda result: places.get(result.call.id, 0))
     return [draft for result in in_order for draft in _result_drafts(result)]
 
 
@@ -235,9 +234,11 @@ def overdue_draft(effect: Effect) -> Draft:
 
 
 def _result_drafts(result: Result) -> list[Draft]:
-    """A result; before it, that the call was blocked, where that turned out only when it was made."""
+    """A result and the events that it brings; before it, that the call was blocked, where that turned out only when made."""
+    if result.later:
+        return list(result.news)
     told = Draft(EventType.TOOL_RESULT, result.payload())
     if not result.was_blocked:
-        return [told]
+        return [told, *result.news]
     about = {"toolName": result.call.name, "tool_call_id": result.call.id, "args": result.call.arguments}
     return [Draft(EventType.TOOL_BLOCKED, about | {"reason": result.error, "rule": BLOCKED_TOOL}), told]

@@ -9,6 +9,7 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from runs.events import MESSAGES
 from runs.models.run import Run
 
 
@@ -47,6 +48,8 @@ class Event(models.Model):
             "session_key": run.session.key,
             "run_id": self.run_id,
             "agent_id": self.agent_id,
+            "group_id": run.group_id or None,
+            "message_type": MESSAGES.get(self.type),
             "step_id": f"step_{self.step:04d}",
             "span_id": self.span_id,
             "parent_span_id": run.root_span_id,

@@ -13,10 +13,12 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
-from runs.tools.registry import Risk, Tool, tools
+from runs.tools.registry import Risk, Seat, Tool, tools
 
 #: They read the catalogue of skills and nothing else, so no list can take them away.
 CATALOGUE: Final = frozenset({"skills_list", "skills_get", "skill_load"})
+
+_SEATS: Final[Mapping[Seat, tuple[Seat, ...]]] = {"": ("",), "member": ("", "member"), "lead": ("", "member", "lead")}
 
 
 class Verdict(StrEnum):
@@ -108,10 +110,17 @@ class Call:
         return self.mandate.risk_of(self.tool)
 
     @property
+    def is_talk(self) -> bool:
+        """Whether it is what a member of a team says to the others: no list has to name that; one may still deny it."""
+        return bool(self.tool.seat)
+
+    @property
     def is_left_out_by_role(self) -> bool:
         """Whether the role lists what it may use, and neither that list nor one of its skills has the tool."""
         allowed = self.mandate.role.allowed
-        return bool(allowed) and not (self.mandate.lists(allowed, self.tool) or self.mandate.grants(self.tool))
+        return bool(allowed) and not (
+            self.is_talk or self.mandate.lists(allowed, self.tool) or self.mandate.grants(self.tool)
+        )
 
 
 @dataclass(frozen=True)
@@ -155,7 +164,9 @@ RULES: Final = (
     Rule(
         name="delegated.allow",
         applies=lambda call: (
-            bool(call.mandate.delegated.allowed) and not call.mandate.lists(call.mandate.delegated.allowed, call.tool)
+            bool(call.mandate.delegated.allowed)
+            and not call.is_talk
+            and not call.mandate.lists(call.mandate.delegated.allowed, call.tool)
         ),
         verdict=Verdict.DENY,
         reason="{tool} is not among the tools that were delegated",
@@ -221,10 +232,16 @@ def decide(*, tool: Tool, mandate: Mandate | None = None, is_tainted: bool = Fal
     return next(rule.decision(call) for rule in RULES if rule.applies(call))
 
 
-def offered_tools(mandate: Mandate | None = None) -> list[Tool]:
-    """Return the tools a run is told about: those it may call, be it after asking."""
+def offered_tools(mandate: Mandate | None = None, *, seat: Seat = "") -> list[Tool]:
+    """Return the tools a run is told about: those it may call, be it after asking.
+
+    `seat` is the place that the agent has in a team: what members say to each other is for members, the last word for
+    the lead.
+    """
     return [
         tool
         for tool in tools().values()
-        if not tool.blocked and decide(tool=tool, mandate=mandate).verdict is not Verdict.DENY
+        if not tool.blocked
+        and tool.seat in _SEATS[seat]
+        and decide(tool=tool, mandate=mandate).verdict is not Verdict.DENY
     ]

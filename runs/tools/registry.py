@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from runs.events import Draft
 from runs.stop import Stop
 from runs.tools import results
 from runs.tools.arguments import arguments_model, complaint, describe, unacceptable
@@ -39,6 +40,9 @@ Recovery = Literal["pure", "keyed", "checkable", "unsure"]
 #: What a call could do that nobody can take back. "sends": something leaves the organisation (a query and an address
 #: say something too). "deletes": something is gone afterwards.
 Hazard = Literal["none", "sends", "deletes"]
+
+#: For whom it is: for every agent, for the members of a team, or for their lead alone.
+Seat = Literal["", "member", "lead"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +88,8 @@ class ToolContext:
     `seen` maps a path to the SHA-256 of what this run last read from it or wrote to it; the engine keeps it
     from results (`results.digests`). Tools only look. `skills` are those the run was given, each with its version;
     `is_tainted` says that text from outside is in the run's context. `agent_id` is who calls, in the team `group_id`, if any.
+    `news` are events that a tool wants written with its result, in the same transaction and once, whatever crashes: one
+    that is called again after a crash has to say them again. Of a call that fails none is written.
     """
 
     scope: Scope
@@ -97,6 +103,7 @@ class ToolContext:
     is_tainted: bool = False
     agent_id: str = ""
     group_id: str = ""
+    news: list[Draft] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +127,7 @@ class Tool:
     taints: bool = True
     answers_later: bool = False
     from_outside: bool = False  # what it returns was written by nobody we know: web pages, foreign servers
+    seat: Seat = ""  # for whom it is
     blocked: str = ""  # why it may not be called for the time being, by anybody
 
     def __post_init__(self) -> None:
@@ -129,10 +137,10 @@ class Tool:
             )
         if not self.description:
             raise ValueError(f"{self.name}: a tool needs a docstring; it is what the model reads")
-        for value, known in ((self.risk, Risk), (self.recovery, Recovery), (self.hazard, Hazard)):
+        for value, known in ((self.risk, Risk), (self.recovery, Recovery), (self.hazard, Hazard), (self.seat, Seat)):
             if value not in get_args(known):
                 raise ValueError(
-                    f"{self.name}: unknown risk, recovery or hazard {value!r}, which is none of {', '.join(get_args(known))}"
+                    f"{self.name}: unknown risk, recovery, hazard or seat {value!r}, which is none of {', '.join(get_args(known))}"
                 )
         if (self.check is not None) != (self.recovery == "checkable"):
             raise ValueError(f"{self.name}: `check` and recovery 'checkable' belong together")
@@ -266,6 +274,7 @@ def tool(  # noqa: PLR0913  all that a tool declares
     taints: bool = True,
     answers_later: bool = False,
     from_outside: bool = False,
+    seat: Seat = "",
 ) -> Callable[[Function], Function]:
     """Register the decorated function as a tool; the function itself stays as it is.
 
@@ -282,6 +291,7 @@ def tool(  # noqa: PLR0913  all that a tool declares
         "taints": taints,
         "answers_later": answers_later,
         "from_outside": from_outside,
+        "seat": seat,
     }
 
     def decorate(function: Function) -> Function:

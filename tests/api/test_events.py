@@ -23,6 +23,7 @@ from tests.conftest import Cast, Person
 
 ENVELOPE = {
     "v", "seq", "ts", "session_key", "run_id", "agent_id", "step_id", "span_id", "parent_span_id", "attempt", "redaction", "type", "payload",
+    "group_id", "message_type",
 }  # fmt: skip
 
 
