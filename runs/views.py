@@ -27,6 +27,7 @@ from runs.files import uploads
 from runs.files.attachments import MOST as MOST_FILES
 from runs.listing import runs_matching
 from runs.models import Run, Session
+from runs.pages import lanes
 from runs.pages import trace as traces
 from runs.pages.counts import unfinished_by_status
 from runs.pages.doubts import calls_in_doubt
@@ -152,15 +153,17 @@ def settle_effect(request: HttpRequest, run_id: str, tool_call_id: str) -> HttpR
 @access("run", GET="read")
 @require_safe
 def trace(request: HttpRequest, run_id: str) -> HttpResponse:
-    """Show all that happened in a run: as a waterfall of steps, or event by event."""
+    """Show all that happened in a run: as the lanes of a team, as a waterfall of steps, or event by event."""
     scope = scope_of(request)
     run = lifecycle.find_run(scope, run_id)
     after = whole_number(request.GET.get("cursor"), field="cursor", default=0, least=0, most=2**31 - 1)
     shows_events = request.GET.get("view") == "events"
+    team = None if shows_events or request.GET.get("view") == "steps" else lanes.team_of(run, now=timezone.now())
     context = {
         "run": run,
         "model": model_name(run),
-        "view": "events" if shows_events else "steps",
+        "view": "events" if shows_events else "team" if team else "steps",
+        "team": team,
         "may_act": _may_act(scope),
         "doubts": calls_in_doubt([run]).get(run.pk, []),
         "questions": questions_of([run], scope).get(run.pk, []),
@@ -169,7 +172,8 @@ def trace(request: HttpRequest, run_id: str) -> HttpResponse:
         **(_events_view(request, run, after=after) if shows_events else {"export_url": _export_url(run)}),
     }
     if not shows_events and context["timeline"].goes_on_after:
-        context["later_url"] = address("trace", run.pk, cursor=context["timeline"].goes_on_after)
+        view = "steps" if "team" in run.config else ""
+        context["later_url"] = address("trace", run.pk, view=view, cursor=context["timeline"].goes_on_after)
     return render_frame(request, page="runs/trace.html", fragment="runs/_trace.html", context=context)
 
 

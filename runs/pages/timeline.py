@@ -124,6 +124,14 @@ _HAPPENINGS = {
     EventType.USER_INJECTED: "chat",
     EventType.RUN_FAILED: "failed",
     EventType.RUN_CANCELLED: "cancelled",
+    EventType.MEMBER_STARTED: "person",
+    EventType.MEMBER_COMPLETED: "completed",
+    EventType.MEMBER_FAILED: "failed",
+    EventType.MESSAGE_TASK: "chat",
+    EventType.MESSAGE_PROPOSAL: "chat",
+    EventType.MESSAGE_EVIDENCE: "chat",
+    EventType.MESSAGE_STATUS: "chat",
+    EventType.MESSAGE_DECISION: "chat",
 }
 
 _FACTS_OF_ANSWER = ("promptTokens", "cachedTokens", "completionTokens", "finishReason")
@@ -144,7 +152,7 @@ def build(events: Iterable[Event], *, began_at: datetime, now: datetime) -> Time
         len(fold.tools),
     )
     for span in fold.spans:
-        _place(span, timeline)
+        place(span, timeline)
     return timeline
 
 
@@ -264,7 +272,7 @@ class _Fold:
         span.ended_at, span.status = max(at, span.began_at), status
 
 
-def _place(span: Span, timeline: Timeline) -> None:
+def place(span: Span, timeline: Timeline) -> None:
     """Give the span its place in the drawing, in per cent, wide enough to be seen."""
     left = min(_share(span.began_at, timeline), 100 - NARROWEST)
     width = max(_share(span.ended_at or timeline.ended_at, timeline) - left, NARROWEST)

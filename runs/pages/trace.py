@@ -10,18 +10,27 @@ from openintern.tenancy.scope import Scope
 from runs import export
 from runs.events import EventType
 from runs.models import Event, Run
+from runs.pages.lanes import names_of
 from runs.pages.timeline import Timeline, build
 from runs.pages.wording import about_call, gist
 
 EVENTS = 200
 TIMELINE_EVENTS = 600
 
-_BAD = {EventType.RUN_FAILED, EventType.RUN_CANCELLED, EventType.TOOL_BLOCKED, EventType.STEP_RETRIED}
+_BAD = {
+    EventType.RUN_FAILED,
+    EventType.RUN_CANCELLED,
+    EventType.TOOL_BLOCKED,
+    EventType.STEP_RETRIED,
+    EventType.MEMBER_FAILED,
+}
 _TELLING = (
     "message",
     "output",
     "input",
     "text",
+    "decision",
+    "task",
     "reason",
     "resultType",
     "model",
@@ -40,6 +49,7 @@ class EventRow:
     at: datetime
     type: str
     about: str
+    who: str  # by name; "" in a run of one agent
     css: str
     envelope: dict[str, Any]
 
@@ -56,17 +66,19 @@ def timeline_of(run: Run, *, after: int, now: datetime) -> Timeline:
 
 def event_rows(scope: Scope, run_id: str, *, after: int, type: str) -> list[EventRow]:
     """Return up to `EVENTS` events after `after`. Raises VALIDATION_ERROR for a type that doesn't exist."""
-    _, envelopes = export.events_of(scope, run_id, limit=EVENTS, after=after, type=type)
-    return [_row(envelope) for envelope in envelopes]
+    run, envelopes = export.events_of(scope, run_id, limit=EVENTS, after=after, type=type)
+    names = names_of(run)
+    return [_row(envelope, names) for envelope in envelopes]
 
 
-def _row(envelope: dict[str, Any]) -> EventRow:
+def _row(envelope: dict[str, Any], names: dict[str, str]) -> EventRow:
     kind, payload = envelope["type"], envelope["payload"]
     return EventRow(
         seq=envelope["seq"],
         at=datetime.fromisoformat(envelope["ts"]),
         type=kind,
         about=_about(payload),
+        who=names.get(envelope["agent_id"], ""),
         css="bad" if kind in _BAD or payload.get("isError") else kind.split(".")[0],
         envelope=envelope,
     )
