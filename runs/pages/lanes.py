@@ -152,7 +152,7 @@ def _children(run: Run, pinned: dict[str, Any]) -> QuerySet[Run]:
 def _told(run_ids: list[str]) -> tuple[list[Event], list[Event]]:
     """Return what the team did and decided, which is never much, and what else was said, one more than is shown."""
     events = Event.objects.filter(run__in=run_ids).order_by("at", "run_id", "seq")
-    said = MESSAGES - {EventType.MESSAGE_DECISION}
+    said = set(MESSAGES) - {EventType.MESSAGE_DECISION}
     work = events.filter(type__in=[*_TURNS, EventType.MESSAGE_DECISION])
     return list(work[:MOST]), list(events.filter(type__in=said)[: MOST + 1])
 
