@@ -78,7 +78,9 @@ def check(status: int, answer: dict[str, Any]) -> dict[str, Any]:
     code = answer.get("code")
     if not isinstance(code, int) or isinstance(code, bool):
         raise BadAnswer("it has no code")
-    if code == 0 and status < 400:
+    if 300 <= status < 400:
+        raise BadAnswer(f"it leads elsewhere (HTTP {status})")
+    if code == 0 and status < 300:
         data = answer.get("data", {})
         if not isinstance(data, dict):
             raise BadAnswer("its data is no object")

@@ -14,6 +14,7 @@ from django.utils import timezone
 from connectors.feishu import reading
 from connectors.feishu.answers import Forbidden, Gone, Refusal
 from connectors.feishu.asking import Asker
+from connectors.feishu.config import CHUNKING
 from connectors.feishu.reading import Said
 from connectors.models import Connector, Source, SyncJob
 from connectors.syncing import removing
@@ -105,7 +106,7 @@ def _remember(hold: Hold, source: Source, said: Said) -> None:
         passages=passages,
         title=said.title or source.title,
         revision=said.revision,
-        read_marker=_read_marker(source),
+        read_marker=_read_marker(hold, source),
         read_at=Now(),
         problem="",
         tries=0,
@@ -117,7 +118,7 @@ def _remember(hold: Hold, source: Source, said: Said) -> None:
 @transaction.atomic
 def _pass_over(hold: Hold, source: Source) -> None:
     hold.lock()
-    _update(hold, source, read_marker=_read_marker(source), problem="", tries=0)
+    _update(hold, source, read_marker=_read_marker(hold, source), problem="", tries=0)
     hold.get_on(skipped=F("skipped") + 1)
 
 
@@ -168,6 +169,7 @@ def _origin(connector: Connector, source: Source, said: Said) -> Origin:
         "token": source.token,
         "table_id": source.table,
         "revision": said.revision,
+        "cut": "/".join(str(connector.config["chunking"][name]) for name in CHUNKING),  # cut otherwise is another text
         **said.about,
     }
     return Origin(
@@ -186,8 +188,11 @@ def _sizes(connector: Connector) -> Sizes:
     return Sizes(told["target_tokens"], told["max_tokens"], told["min_tokens"], of=len)
 
 
-def _read_marker(source: Source) -> str:
-    """What a list has to show for the source to be passed over: nothing, while it may change within the same second."""
+def _read_marker(hold: Hold, source: Source) -> str:
+    """What a list has to show for the source to be passed over: nothing where it may change unseen, by a remark, or
+    within the same second."""
+    if source.kind == Source.Kind.DOCX and hold.connector.config["include_comments"]:
+        return ""
     if not source.marker.startswith("t:"):
         return source.marker
     changed_at = datetime.fromtimestamp(int(source.marker[2:]), tz=UTC)
