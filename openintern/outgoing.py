@@ -20,6 +20,8 @@ import httpcore
 import httpx
 from django.conf import settings
 
+from openintern.errors import Invalid
+
 USER_AGENT: Final = "OpenIntern"
 MAX_BYTES: Final = 5 * 1024 * 1024
 MAX_REDIRECTS: Final = 5
@@ -186,6 +188,18 @@ def judged(host: str, port: int) -> list[Address]:
     if inside := [address for address in addresses if not _may_connect(host, port, address)]:
         raise Unreachable(f"{host} stands for {inside[0]}, which is not a public address")
     return addresses
+
+
+def require_public(field: str, url: str) -> None:
+    """Judge an address when it is saved, also by what its name stands for now; it is judged again at each connection.
+
+    Raises VALIDATION_ERROR for `field`.
+    """
+    try:
+        parts = urlsplit(check_url(url))
+        judged(parts.hostname or "", parts.port or _PORTS[parts.scheme])
+    except Unreachable as error:
+        raise Invalid(field, str(error)) from error
 
 
 def _carried(address: Address) -> ipaddress.IPv4Address | None:

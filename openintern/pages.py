@@ -47,6 +47,7 @@ NAVIGATION = (
     Destination("approvals", _("Approvals"), "waiting", "approval", count_url_name="approval-count"),
     Destination("schedules", _("Schedules"), "clock", "schedule", also=("schedule",)),
     Destination("budgets", _("Budgets"), "budget", "budget"),
+    Destination("webhooks", _("Webhooks"), "outbox", "webhook", also=("webhook",)),
     Destination("mcp-servers", _("MCP servers"), "plug", "mcp_server"),
 )
 

@@ -3,7 +3,7 @@
 from django.urls import path
 
 from runs import inbox, spending, urls, views  # noqa: F401  `urls` registers the converters
-from runs.pages import clock, foreign_servers
+from runs.pages import clock, foreign_servers, outbox
 
 urlpatterns = [
     path("", views.chat, name="chat"),
@@ -28,5 +28,9 @@ urlpatterns = [
     path("schedules/time-zone", clock.time_zone, name="time-zone"),
     path("schedules/<schedule_id:schedule_id>", clock.schedule, name="schedule"),
     path("schedules/<schedule_id:schedule_id>/<str:action>", clock.act, name="schedule-act"),
+    path("webhooks", outbox.webhooks, name="webhooks"),
+    path("webhooks/<webhook_id:webhook_id>", outbox.webhook, name="webhook"),
+    path("webhooks/<webhook_id:webhook_id>/again/<int:delivery_id>", outbox.send_again, name="send-again"),
+    path("webhooks/<webhook_id:webhook_id>/<str:action>", outbox.act, name="webhook-act"),
     path("trace/<run_id:run_id>", views.trace, name="trace"),
 ]

@@ -10,6 +10,7 @@ from runs.rest import mcp_servers as mcp_api
 from runs.rest import runs as api
 from runs.rest import schedules as schedule_api
 from runs.rest import uploads as upload_api
+from runs.rest import webhooks as webhook_api
 
 
 class RunId:
@@ -38,11 +39,16 @@ class ScheduleId(RunId):
     regex = r"sch_[A-Za-z0-9]{1,36}"
 
 
+class WebhookId(RunId):
+    regex = r"whk_[A-Za-z0-9]{1,36}"
+
+
 register_converter(RunId, "run_id")
 register_converter(SessionKey, "session_key")
 register_converter(UploadId, "upload_id")
 register_converter(ApprovalId, "approval_id")
 register_converter(ScheduleId, "schedule_id")
+register_converter(WebhookId, "webhook_id")
 
 urlpatterns = [
     path("runs", api.Runs.as_view()),
@@ -67,6 +73,15 @@ urlpatterns = [
     path("sessions", api.Sessions.as_view()),
     path("sessions/<session_key:session_key>/runs", api.SessionRuns.as_view()),
     path("budgets", budget_api.Budgets.as_view()),
+    path("webhooks", webhook_api.Webhooks.as_view()),
+    path("webhooks/<webhook_id:webhook_id>", webhook_api.OneWebhook.as_view()),
+    path("webhooks/<webhook_id:webhook_id>/rest", webhook_api.WebhookRest.as_view()),
+    path("webhooks/<webhook_id:webhook_id>/use", webhook_api.WebhookUse.as_view()),
+    path("webhooks/<webhook_id:webhook_id>/test", webhook_api.WebhookTest.as_view()),
+    path("webhooks/<webhook_id:webhook_id>/rotate", webhook_api.WebhookRotate.as_view()),
+    path("webhooks/<webhook_id:webhook_id>/deliveries", webhook_api.Deliveries.as_view()),
+    path("webhooks/<webhook_id:webhook_id>/deliveries/again", webhook_api.AllAgain.as_view()),
+    path("webhooks/<webhook_id:webhook_id>/deliveries/<int:delivery_id>/again", webhook_api.OneAgain.as_view()),
     path("schedules", schedule_api.Schedules.as_view()),
     path("schedules/<schedule_id:schedule_id>", schedule_api.OneSchedule.as_view()),
     path("schedules/<schedule_id:schedule_id>/pause", schedule_api.SchedulePause.as_view()),

@@ -20,6 +20,7 @@ WEB_STOP_WITHIN = 5.0
 EMBEDDER_STOPS_WITHIN = 5.0  # a batch that it doesn't finish is made again by the next one
 CONNECTOR_STOPS_WITHIN = 5.0  # a sync that it doesn't finish goes on where it was
 READER_STOPS_WITHIN = 5.0  # a document that it doesn't finish is begun again by the next one
+COURIER_STOPS_WITHIN = 20.0  # a message that it doesn't finish is sent again by the next one
 STDERR = 2
 LONGEST_FRAME = 256 * 1024  # bytes of a WebSocket's message; what is too long for us is turned away while it comes
 STREAMS_CLOSE_WITHIN = 2  # an open live stream would hold the web server's stop for ever
@@ -58,6 +59,11 @@ def reader() -> Service:
 def connector() -> Service:
     """What brings in knowledge from elsewhere, as syncs are asked for."""
     return _service("The connector", command_line("connector"), stop_within=CONNECTOR_STOPS_WITHIN)
+
+
+def courier() -> Service:
+    """What sends webhooks, apart from the runs that they tell of."""
+    return _service("The courier", command_line("courier"), stop_within=COURIER_STOPS_WITHIN)
 
 
 def command_line(*arguments: str) -> list[str]:

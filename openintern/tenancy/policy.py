@@ -65,6 +65,8 @@ POLICY: Final[dict[tuple[str, str], Role]] = {
     ("schedule", "delete"): Role.MEMBER,
     ("time_zone", "read"): Role.VIEWER,
     ("time_zone", "change"): Role.ADMIN,
+    ("webhook", "read"): Role.ADMIN,
+    ("webhook", "change"): Role.ADMIN,
     ("mcp_server", "read"): Role.ADMIN,
     ("mcp_server", "change"): Role.ADMIN,
     ("admin", "read"): Role.ADMIN,

@@ -9,13 +9,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from openintern.errors import Invalid, NotFound, OpenInternError
-from openintern.outgoing import Unreachable, check_url, judged
+from openintern.outgoing import Unreachable, check_url, require_public
 from openintern.secret_store import Secret
 from openintern.tenancy import audit
 from openintern.tenancy.scope import Scope
@@ -221,20 +220,11 @@ def _check_place(told: Mapping[str, Any]) -> None:
         return
     if told["program"] or told["parameters"]:
         raise Invalid("program", "An address has no program")
-    _check_address("url", told["url"])
+    require_public("url", told["url"])
     if told["auth"] == McpServer.Auth.OAUTH:
         if not told["client_id"]:
             raise Invalid("client_id", "OAuth client credentials need one")
-        _check_address("issuer", told["issuer"])
-
-
-def _check_address(field: str, url: str) -> None:
-    """Judge an address when it is saved, also by what its name stands for now; it is judged again at each connection."""
-    try:
-        parts = urlsplit(check_url(url))
-        judged(parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
-    except Unreachable as error:
-        raise Invalid(field, str(error)) from error
+        require_public("issuer", told["issuer"])
 
 
 def _sealed(value: Any) -> Secret:

@@ -13,6 +13,8 @@
 | KeptAnswer | idempotency                                 | with what the request did |
 | McpServer  | mcp.servers (admins), mcp.health (calls)    | with its audit row; its own |
 | Schedule   | scheduling.keeping (people), scheduling.firing (the clock) | with its audit row; with the firing |
+| Webhook    | outbox.webhooks (admins), outbox.courier     | with its audit row; its own |
+| Delivery   | a trigger on runs_event, outbox.emitting; outbox.courier | with the events; with what came of it |
 | Firing     | scheduling.firing                           | with the run it started and the next due time |
 """
 
@@ -26,6 +28,7 @@ from runs.models.run import DEFAULT_AGENT, Run
 from runs.models.schedule import Firing, Schedule
 from runs.models.session import DEFAULT_SESSION_KEY, SESSION_KEY_PATTERN, Session
 from runs.models.upload import Upload
+from runs.models.webhook import Delivery, Webhook
 
 __all__ = [
     "DEFAULT_AGENT",
@@ -34,6 +37,7 @@ __all__ = [
     "Approval",
     "Budget",
     "Checkpoint",
+    "Delivery",
     "Effect",
     "Event",
     "Firing",
@@ -45,4 +49,5 @@ __all__ = [
     "Schedule",
     "Session",
     "Upload",
+    "Webhook",
 ]

@@ -22,7 +22,7 @@ from openintern.tenancy import keys, people
 from openintern.tenancy.models import ApiKey, AuditEntry, Membership, Project
 from openintern.tenancy.roles import Role
 from openintern.tenancy.scope import org_scope
-from runs.models import Approval, Budget, Firing, McpServer, Run, Schedule
+from runs.models import Approval, Budget, Delivery, Firing, McpServer, Run, Schedule, Webhook
 from runs.queue.models import Ticket
 from tests.conftest import Person, reload
 
@@ -77,6 +77,8 @@ def test_an_owner_can_look_at_each_row_of_each_list(alice: Person, start_run: Ca
         schedule = Schedule.objects.create(name="harbour", user=alice.user, cron="0 8 * * *", paused="by_hand")
         Firing.objects.create(schedule=schedule, due_at=timezone.now(), outcome="skipped")
         accept(alice.scope, content=b"We deploy on Fridays.", name="habits.md")
+        hook = Webhook.objects.create(name="harbour", url="https://example.org/", rests="by_hand")
+        Delivery.objects.create(webhook=hook, type="run.completed")
         McpServer.objects.create(name="harbour", transport="http", url="https://example.org/mcp")
         Approval.objects.create(
             run=start_run(alice, session_key="s_asking"),

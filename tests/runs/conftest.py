@@ -22,6 +22,8 @@ from runs.queue.pulse import Pulse
 from runs.queue.worker import work_once
 from runs.tools import registry
 from tests.conftest import Cast, Person, reload
+from tests.peers.receiver import receive  # noqa: F401  a fixture
+from tests.peers.site import allow  # noqa: F401  a fixture
 
 _idle: SimpleQueue[Pulse] = SimpleQueue()  # a pulse never ends, so the next worker gets the last one's
 

@@ -47,6 +47,7 @@ from runs.models import (
     Approval,
     Budget,
     Checkpoint,
+    Delivery,
     Effect,
     Event,
     Firing,
@@ -58,6 +59,7 @@ from runs.models import (
     Schedule,
     Session,
     Upload,
+    Webhook,
 )
 from runs.queue.models import Ticket
 from teams.models import AgentInstance, Group, Member, Role, Skill, SkillVersion
@@ -83,6 +85,8 @@ NEVER = {
     "approval_id": "apr_never",
     "server_id": "98765",
     "schedule_id": "sch_never",
+    "webhook_id": "whk_never",
+    "delivery_id": "98765",
     "action": "look",
     "budget_id": "98765",
     "role_id": "role_never",
@@ -113,6 +117,8 @@ class Property:
             "approval_id": self.rows[Approval].pk,
             "server_id": self.rows[McpServer].pk,
             "schedule_id": self.rows[Schedule].pk,
+            "webhook_id": self.rows[Webhook].pk,
+            "delivery_id": self.rows[Delivery].pk,
             "action": "look",
             "budget_id": self.rows[Budget].pk,
             "role_id": self.rows[Role].pk,
@@ -141,7 +147,7 @@ def acmes(cast: Cast, django_db_blocker: Any) -> Iterator[Property]:
         with org_scope(alice.org):
             rows = {**_rows_of_a_run(cast), **_rows_of_a_memory(cast), **_rows_of_a_team()}
             rows |= _rows_of_a_connector(cast, project)
-            rows |= _rows_of_the_clock(cast)
+            rows |= _rows_of_the_clock(cast) | _rows_of_an_outbox()
             ticket = Ticket.objects.get(run_id=rows[Run].pk)
         membership = Membership.objects.get(user=alice.user)
         entry = AuditEntry.objects.filter(organization=alice.org).latest("pk")
@@ -179,6 +185,11 @@ def _rows_of_a_team() -> dict[type[Model], Any]:
         Skill: skill,
         SkillVersion: version,
     }
+
+
+def _rows_of_an_outbox() -> dict[type[Model], Any]:
+    hook = Webhook.objects.create(name=CANARY, url=f"https://{CANARY}.example/", event_types=[], rests="by_hand")
+    return {Webhook: hook, Delivery: Delivery.objects.create(webhook=hook, type=CANARY, state="dead")}
 
 
 def _rows_of_the_clock(cast: Cast) -> dict[type[Model], Any]:

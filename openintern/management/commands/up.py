@@ -77,6 +77,7 @@ class Command(BaseCommand):
         supervisor.begin(parts.workers())
         supervisor.begin(parts.embedder())
         supervisor.begin(parts.reader())
+        supervisor.begin(parts.courier())
         supervisor.begin(parts.connector())
         wait_until_ready(host, port, known_as=_own_name(config), meanwhile=supervisor.tend)
         if self._as_json:
