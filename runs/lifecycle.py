@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -16,13 +17,14 @@ from openintern.tenancy import audit
 from openintern.tenancy.scope import Scope
 from openintern.text import is_storable, shorten
 from runs import idempotency, log
+from runs.briefs import team_of
 from runs.ending import cancel
 from runs.events import Draft, EventType
 from runs.files.attachments import attach
 from runs.models import DEFAULT_AGENT, DEFAULT_SESSION_KEY, SESSION_KEY_PATTERN, Approval, Run, Session
 from runs.multitask import Strategy, make_room
 from runs.pace import require_patience
-from runs.pinning import current, differences, pin
+from runs.pinning import current, differences, pin, pin_team
 from runs.queue import tickets
 from runs.tools import policy
 from runs.tools.policy import Lists, Mandate
@@ -30,6 +32,10 @@ from runs.tools.policy import Lists, Mandate
 _AGENT_ID = re.compile(r"[\w.:-]{1,100}")
 #: How the ids of roles begin. An agent of that name is the role, and nobody else passes for it.
 ROLE_PREFIX = "role_"
+#: What stands before the id of a group where its team is named as an agent.
+GROUP_PREFIX = "group:"
+#: How the ids of the agents begin that work in teams. They work nowhere else: what one was granted is its own.
+INSTANCE_PREFIX = "agent_"
 
 
 @transaction.atomic
@@ -41,6 +47,7 @@ def create_run(  # noqa: PLR0913  all that a task can say
     session_key: str = DEFAULT_SESSION_KEY,
     agent_id: str = DEFAULT_AGENT,
     role_id: str = "",
+    group_id: str = "",
     llm_config: dict[str, Any] | None = None,
     multitask_strategy: str = Strategy.ENQUEUE,
     attachments: Sequence[str] = (),
@@ -52,16 +59,15 @@ def create_run(  # noqa: PLR0913  all that a task can say
 ) -> Run:
     """Accept a task: the run, its ticket, the audit row and the workers' wake-up commit together.
 
-    `attachments` are ids of uploads; `delegated` narrows what the run may do. `history` ({"role", "content"}, the oldest
+    With `group_id`, a team works on it: in the group's project, if it has one. `attachments` are ids of uploads; `delegated` narrows what the run may do. `history` ({"role", "content"}, the oldest
     first) takes the place of what the session's earlier runs said, all but the end of the one that it `follows`, where the
     client left too early to hear it; `instructions` are added to the agent's prompt. A second call with the same
     `idempotency_key` returns the run of the first. Raises VALIDATION_ERROR for an empty task, a bad key, an upload that
-    isn't one's own, or a model the operator doesn't allow; THROTTLED for too many in a minute; NOT_FOUND for a role that isn't there; CONFLICT and
+    isn't one's own, or a model the operator doesn't allow; THROTTLED for too many in a minute; NOT_FOUND for a role or group that isn't there; CONFLICT and
     IDEMPOTENCY_MISMATCH as `runs.multitask` and `runs.idempotency` say.
     """
     told: dict[str, Any] = {"text": text, "session": session_key, "agent": agent_id, "llm": llm_config}
-    if role_id:
-        told["role"] = role_id
+    told |= {name: given for name, given in (("role", role_id), ("group", group_id)) if given}
     if history is not None:
         told |= {"history": list(history), "instructions": instructions}
     asked = idempotency.digest(told | {"attachments": list(attachments)})
@@ -74,8 +80,13 @@ def create_run(  # noqa: PLR0913  all that a task can say
         raise Invalid("session_key", "Must start with 's_' and go on with letters, digits or '_'")
     if not _AGENT_ID.fullmatch(agent_id):
         raise Invalid("agent_id", "Must be 1 to 100 letters, digits, '.', ':', '_' or '-'")
-    agent_id, role_id = _agent(agent_id, role_id)
-    config = pin(role_id, llm_config, delegated=delegated or Lists())
+    agent_id, role_id, group_id = _agent(agent_id, role_id, group_id)
+    if group_id:
+        team = team_of(scope, group_id)
+        scope = replace(scope, project=team.project or scope.project)
+        config = pin_team(team, llm_config, delegated=delegated or Lists())
+    else:
+        config = pin(role_id, llm_config, delegated=delegated or Lists())
     session = _open_session(scope, session_key, title=text, at=at)
     make_room(scope, session, strategy=multitask_strategy, at=at)
     run = Run.objects.create(
@@ -83,6 +94,7 @@ def create_run(  # noqa: PLR0913  all that a task can say
         user=scope.user,
         project=scope.project,
         agent_id=agent_id,
+        group_id=group_id,
         input=text,
         config=config
         | {"attachments": attach(scope, attachments)}
@@ -202,13 +214,25 @@ def lock_run(scope: Scope, run_id: str) -> Run:
     return Run.objects.select_for_update(of=("self",)).select_related("session").get(pk=run_id)
 
 
-def _agent(agent_id: str, role_id: str) -> tuple[str, str]:
-    """Return who works and as what: an agent with a role is that role, so that what it was granted is the role's."""
+def _agent(agent_id: str, role_id: str, group_id: str) -> tuple[str, str, str]:
+    """Return who works and as what: an agent with a role is that role, so that what it was granted is the role's.
+
+    A team goes by the name of its group, and nobody else does.
+    """
+    if group_id or agent_id.startswith(GROUP_PREFIX):
+        named = agent_id.removeprefix(GROUP_PREFIX) if agent_id != DEFAULT_AGENT else group_id
+        if group_id not in {"", named}:
+            raise Invalid("agent_id", "Names another agent than group_id")
+        if role_id or not named:
+            raise Invalid("role_id" if role_id else "agent_id", "A team has the roles of its members")
+        return f"{GROUP_PREFIX}{named}", "", named
+    if agent_id.startswith(INSTANCE_PREFIX):
+        raise Invalid("agent_id", "This agent works in teams only")
     if agent_id.startswith(ROLE_PREFIX):
         if role_id not in {"", agent_id}:
             raise Invalid("agent_id", "Names another role than role_id")
-        return agent_id, agent_id
-    return (role_id if role_id and agent_id == DEFAULT_AGENT else agent_id), role_id
+        return agent_id, agent_id, ""
+    return (role_id if role_id and agent_id == DEFAULT_AGENT else agent_id), role_id, ""
 
 
 def _check_text(field: str, text: str) -> None:

@@ -8,6 +8,7 @@ all that it knows is in the run's configuration and in its log, so that any work
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final, Protocol
 
@@ -19,8 +20,9 @@ from runs.models import Run
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """How a turn ended: with an answer, or with a failure in its place. The numbers are the run's, that turn included."""
+    """How and when a turn ended: with an answer, or with a failure in its place. The numbers are the run's, that turn included."""
 
+    at: datetime
     text: str = ""
     failure: Fail | None = None
     prompt_tokens: int = 0

@@ -207,7 +207,7 @@ def _parse(channel: str) -> tuple[Organization, str]:
 def _find(run_id: str) -> Run:
     """Return the run with what its events' envelopes need, and the text of the answer that is being written."""
     runs = Run.objects.select_related("session", "live_text").only(
-        *("status", "last_seq", "agent_id", "root_span_id", "session__key"),
+        *("status", "last_seq", "agent_id", "group_id", "root_span_id", "session__key"),
         *("live_text__attempt", "live_text__step", "live_text__agent_id", "live_text__text"),
     )
     run = runs.filter(pk=run_id).first()

@@ -1,21 +1,24 @@
-"""What roles and skills bring into a run, in the words of the port that runs have for it."""
+"""What roles, skills and groups bring into a run, in the words of the port that runs have for it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from runs.briefs import Brief, SkillBrief
+from openintern.errors import Invalid
+from openintern.tenancy.scope import Scope
+from runs.briefs import Brief, MemberBrief, SkillBrief, TeamBrief
 from runs.tools.policy import Lists, Mandate
 from runs.tools.registry import Risk, tools
-from teams import roles
-from teams.models import Role, Skill, SkillVersion
+from teams import groups, roles
+from teams.models import Group, Member, Role, Skill, SkillVersion
+from teams.orchestrator import telling
 
 _ORDER: Final[tuple[Risk, ...]] = ("low", "medium", "high")
 
 
 class Desk:
-    """Answers what runs ask about roles and skills; see `runs.briefs.Source`."""
+    """Answers what runs ask about roles, skills and groups; see `runs.briefs.Source`."""
 
     def brief(self, role_id: str) -> Brief:
         """Return the brief of a role, or for "" that of an agent without one."""
@@ -44,6 +47,45 @@ class Desk:
     def choices(self) -> list[tuple[str, str]]:
         """Return the organisation's roles by name."""
         return list(Role.objects.order_by("name").values_list("pk", "name"))
+
+    def team(self, scope: Scope, group_id: str) -> TeamBrief:
+        """Return the brief of a group in sight. Raises NOT_FOUND, and VALIDATION_ERROR for one without members."""
+        group = groups.find(scope, group_id)
+        members = groups.members_of(group)
+        if not members:
+            raise Invalid("group_id", "The group has no members")
+        lead = groups.lead_of(group, members)
+        return TeamBrief(
+            id=group.pk,
+            name=group.name,
+            project=group.project,
+            mode=group.mode,
+            quorum=group.quorum,
+            max_rounds=group.max_rounds,
+            on_member_failure=group.on_member_failure,
+            members=tuple(
+                self._member(group, one, place, members=members, lead=lead) for place, one in enumerate(members)
+            ),
+        )
+
+    def team_choices(self, scope: Scope) -> list[tuple[str, str]]:
+        """Return the groups in sight that have members, by name."""
+        staffed = groups.visible(scope).filter(members__isnull=False).order_by("name")
+        return list(staffed.values_list("pk", "name").distinct())
+
+    def _member(
+        self, group: Group, member: Member, place: int, *, members: Sequence[Member], lead: Member | None
+    ) -> MemberBrief:
+        others = [(one.role.name, one == lead) for one in members if one != member]
+        return MemberBrief(
+            id=member.pk,
+            agent_id=member.agent_id,
+            name=member.role.name,
+            ordinal=place,
+            is_lead=member == lead,
+            brief=self.brief(member.role_id),
+            membership=telling.membership(member.role.name, team=group.name, others=others, leads=member == lead),
+        )
 
 
 def risks(skills: Iterable[Skill]) -> dict[str, Risk]:

@@ -28,13 +28,14 @@ CATALOGUE: Final = 20
 _LONGEST_DESCRIPTION: Final = 300
 
 
-def system_prompt(tools: Sequence[Tool], brief: Brief | None = None) -> str:
-    """Return the system message for an agent that is offered `tools` and was given `brief`."""
+def system_prompt(tools: Sequence[Tool], brief: Brief | None = None, *, membership: str = "") -> str:
+    """Return the system message for an agent that is offered `tools` and was given `brief`, be it as a member of a team."""
     brief = brief or Brief()
     names = ", ".join(tool.name for tool in tools)
     parts = [
         brief.prompt or _PERSONA,
         *_style(brief.style),
+        *([membership] if membership else []),
         _GUIDANCE,
         *_catalogue(brief.skills),
         f"Your tools: {names or 'none'}.",

@@ -217,7 +217,7 @@ def finish(work: Work, answer: Answer) -> Work | None:
             drafts = [*called, _step_completed(work, "continue"), *_next_step(work)]
             changes: dict[str, Any] = {"step": run.step + 1}
         else:
-            move = work.program.after(run, work.turn, Ended(text=answer.text, **usage))
+            move = work.program.after(run, work.turn, Ended(at=timezone.now(), text=answer.text, **usage))
             following, changes = _following(work, move)
             unanswered = [_UNANSWERED] if has_news and not isinstance(move, Begin) else []
             drafts = [*called, *unanswered, _step_completed(work, "final_answer"), *following]
@@ -234,10 +234,9 @@ def fail(work: Work, failure: Fail) -> Work | None:
     run = work.run
     with transaction.atomic():
         work.lock()
-        used = Ended(
-            failure=failure, prompt_tokens=run.prompt_tokens, completion_tokens=run.completion_tokens, cost=run.cost
-        )
-        move = Break(failure=failure) if failure.ends_run else work.program.after(run, work.turn, used)
+        usage = {name: getattr(run, name) for name in ("prompt_tokens", "completion_tokens", "cost")}
+        ended = Ended(at=timezone.now(), failure=failure, **usage)
+        move = Break(failure=failure) if failure.ends_run else work.program.after(run, work.turn, ended)
         drafts, changes = _following(work, move)
         work.record(*drafts, active_ms=work.active_ms(), **changes)
         budgets.release(run)

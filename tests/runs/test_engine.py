@@ -467,7 +467,7 @@ def test_a_bug_ends_its_run_and_not_the_worker(
     broken, fine = start_run(alice, session_key="s_bug"), start_run(alice, session_key="s_fine")
     original = transactions.finish
 
-    def finish(work: Any, answer: Any) -> bool:
+    def finish(work: Any, answer: Any) -> Any:
         if work.run.pk == broken.pk:
             raise ZeroDivisionError("a secret detail")
         return original(work, answer)

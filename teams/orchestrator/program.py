@@ -1,0 +1,50 @@
+"""What the engine asks of a team's run; see `runs.programs.Program`. All of it is read from the run and its log."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from runs.engine.turn import Turn
+from runs.events import Draft
+from runs.models import Event, Run
+from runs.programs import Ended, Move
+from teams.orchestrator import moves, telling
+from teams.orchestrator.state import TELLING, State, fold
+from teams.orchestrator.team import Team
+
+
+class Orchestrator:
+    """Has the members of a team work one after the other, the lead at the end."""
+
+    def opening(self, run: Run) -> tuple[Draft, ...]:
+        """Return the beginning of the first member's turn."""
+        return (moves.first(Team.of(run.config), task=run.input),)
+
+    def told(self, run: Run) -> dict[str, Any]:
+        """Return which team it is."""
+        team = Team.of(run.config)
+        return {"group_id": team.id, "member_count": len(team.members), "max_rounds": team.max_rounds}
+
+    def turn(self, run: Run) -> Turn:
+        """Return the turn of the member that began last; before the first, one that nobody works in."""
+        team, state = Team.of(run.config), state_of(run)
+        if state.now is None:
+            return Turn.whole(run)
+        member = team.member(state.now.agent_id)
+        return Turn(
+            agent_id=member.agent_id,
+            config={**run.config, **member.config},
+            first_seq=state.now.seq,
+            first_step=state.now.step,
+            brief=telling.brief(team, state, member),
+        )
+
+    def after(self, run: Run, turn: Turn, ended: Ended) -> Move:
+        """Return what follows the turn of the member that began last."""
+        return moves.following(Team.of(run.config), state_of(run), ended, task=run.input)
+
+
+def state_of(run: Run) -> State:
+    """Return how far the team is, by the log."""
+    told = Event.objects.filter(run=run, type__in=TELLING).order_by("seq")
+    return fold(Team.of(run.config), told)
