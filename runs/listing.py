@@ -14,11 +14,11 @@ from openintern.text import is_storable
 from runs.models import Run
 
 #: The query parameters of a list of runs.
-FILTERS = ("status", "session_key", "agent_id", "q", "created_after", "created_before")
+FILTERS = ("status", "session_key", "agent_id", "group_id", "q", "created_after", "created_before")
 
 
 def runs_matching(scope: Scope, query: Mapping[str, str]) -> QuerySet[Run]:
-    """Return the runs in sight that match `status`, `session_key`, `agent_id`, `q` (in the task or the id) and times.
+    """Return the runs in sight that match `status`, `session_key`, `agent_id`, `group_id`, `q` (in the task or the id) and times.
 
     Raises VALIDATION_ERROR for a value that can't be meant.
     """
@@ -31,6 +31,8 @@ def runs_matching(scope: Scope, query: Mapping[str, str]) -> QuerySet[Run]:
         runs = runs.filter(session__key=session_key)
     if agent_id := _text(query, "agent_id"):
         runs = runs.filter(agent_id=agent_id)
+    if group_id := _text(query, "group_id"):
+        runs = runs.filter(group_id=group_id)
     if words := _text(query, "q"):
         runs = runs.filter(pk=words) if words.startswith("run_") else runs.filter(input__icontains=words)
     if after := _moment(query, "created_after"):

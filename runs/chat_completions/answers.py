@@ -8,7 +8,9 @@ from typing import Any
 
 from openintern.errors import OpenInternError
 from openintern.refusals import chat_error_body
+from runs.chat_completions.conversations import TEAM_PREFIX
 from runs.models import Run
+from runs.pinning import TEAM
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,9 @@ class Form:
     @classmethod
     def of(cls, run: Run) -> Form:
         """The form of a run's answer."""
-        return cls(run.pk, run.agent_id, int(run.created_at.timestamp()))
+        team = run.config.get(TEAM)
+        model = f"{TEAM_PREFIX}{team['name']}" if team else run.agent_id
+        return cls(run.pk, model, int(run.created_at.timestamp()))
 
     def whole(self, text: str, *, finish_reason: str, usage: dict[str, int]) -> dict[str, Any]:
         """The answer in one piece."""

@@ -17,13 +17,14 @@ from openintern.errors import OpenInternError
 from openintern.ids import random_text
 from openintern.redaction import redact_text
 from openintern.tenancy.scope import Scope
-from runs.briefs import role_choices
+from runs.briefs import role_choices, team_choices
 from runs.chat_completions.requests import Asked
-from runs.lifecycle import create_run
+from runs.lifecycle import GROUP_PREFIX, create_run
 from runs.models import DEFAULT_AGENT, Run
 from runs.multitask import Strategy
 
 _LOOKED_THROUGH: Final = 200  # one's latest runs, in which the one that a talk goes on from is looked for
+TEAM_PREFIX: Final = "team:"
 _NAMED: Final = re.compile(r"/trace/(run_[A-Za-z0-9]{1,36})")
 
 
@@ -37,7 +38,18 @@ class Busy(Exception):
 
 def agents(scope: Scope) -> list[str]:
     """The agents that somebody may talk to, by the names under which clients know them."""
-    return [DEFAULT_AGENT, *(role for role, _ in role_choices())]
+    return [DEFAULT_AGENT, *(role for role, _ in role_choices()), *_teams(scope)]
+
+
+def _teams(scope: Scope) -> dict[str, str]:
+    """The ids of the teams that somebody may talk to, by the names under which clients know them.
+
+    What stands behind an `@` is a model: a team with one in its name goes by its id.
+    """
+    return {
+        f"{GROUP_PREFIX}{group_id}" if "@" in name else f"{TEAM_PREFIX}{name}": group_id
+        for group_id, name in team_choices(scope)
+    }
 
 
 @transaction.atomic
@@ -56,13 +68,15 @@ def begin(scope: Scope, asked: Asked, *, session_key: str, idempotency_key: str 
 def _create(
     scope: Scope, asked: Asked, *, session_key: str, follows: Run | None, idempotency_key: str | None, at: datetime
 ) -> Run:
+    group_id = _teams(scope).get(asked.agent_id, "")
     try:
         return create_run(
             scope,
             text=asked.text,
             at=at,
             session_key=session_key,
-            agent_id=asked.agent_id,
+            agent_id=DEFAULT_AGENT if group_id else asked.agent_id,
+            group_id=group_id,
             llm_config=asked.llm_config,
             multitask_strategy=Strategy.REJECT,
             history=asked.history,

@@ -68,30 +68,44 @@ async def tell(stream: Stream) -> AsyncGenerator[str | Ended]:
     async with aclosing(stream.body()) as chunks:
         async for chunk in chunks:
             for name, message in taken_apart(chunk):
-                told = _told(speech, name, json.loads(message)["data"])
-                if told is not None:
+                event = json.loads(message)["data"]
+                for told in _of_team(event) if event.get("group_id") else _of_agent(speech, name, event):
                     yield told
-                if isinstance(told, Ended):
-                    return
+                    if isinstance(told, Ended):
+                        return
     yield Ended(error={"code": "NOT_FOUND", "message": "The run is gone"})
 
 
-def _told(speech: Speech, name: str, event: dict[str, Any]) -> str | Ended | None:  # noqa: PLR0911  one for each event
+def _of_agent(speech: Speech, name: str, event: dict[str, Any]) -> list[str | Ended]:
+    """What an agent says, as it says it."""
     if name == "ping":
-        return ""
-    if name != "run.event":
-        return None
-    match event["type"]:
+        return [""]
+    match event.get("type"):
         case EventType.LLM_TOKEN:
-            return speech.go_on(event) or None
+            return [text] if (text := speech.go_on(event)) else []
         case EventType.LLM_CALLED:
-            return speech.conclude(event) or None
-        case EventType.RUN_WAITING:
-            return Ended(waits=True)
+            return [text] if (text := speech.conclude(event)) else []
         case EventType.RUN_COMPLETED:
-            return Ended("length" if speech.is_cut else "stop")
+            return [Ended("length" if speech.is_cut else "stop")]
+    return _ending(event)
+
+
+def _of_team(event: dict[str, Any]) -> list[str | Ended]:
+    """What a team answers, in the end; what its members say on the way is between them."""
+    match event["type"]:
+        case EventType.MEMBER_STARTED:
+            return [""]
+        case EventType.RUN_COMPLETED:
+            return [event["payload"]["output"], Ended()]
+    return _ending(event)
+
+
+def _ending(event: dict[str, Any]) -> list[str | Ended]:
+    match event.get("type"):
+        case EventType.RUN_WAITING:
+            return [Ended(waits=True)]
         case EventType.RUN_FAILED:
-            return Ended(error=event["payload"]["error"])
+            return [Ended(error=event["payload"]["error"])]
         case EventType.RUN_CANCELLED:
-            return Ended(error={"code": "RUN_CANCELLED", "message": "The run was cancelled"})
-    return None
+            return [Ended(error={"code": "RUN_CANCELLED", "message": "The run was cancelled"})]
+    return []

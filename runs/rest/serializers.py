@@ -10,6 +10,7 @@ from openintern.api import Number, Text, WholeNumber
 from runs.files.attachments import MOST
 from runs.models import DEFAULT_AGENT, DEFAULT_SESSION_KEY, SESSION_KEY_PATTERN, Effect, Run, Session
 from runs.multitask import Strategy
+from runs.pinning import TEAM
 from runs.settlement import LONGEST_NOTE, Outcome
 
 
@@ -36,6 +37,7 @@ class NewRun(serializers.Serializer[Any]):
     session_key = serializers.RegexField(f"^{SESSION_KEY_PATTERN}$", default=DEFAULT_SESSION_KEY)
     agent_id = Text(max_length=100, default=DEFAULT_AGENT)
     role_id = Text(max_length=40, required=False, allow_blank=True, default="", help_text="the part the agent plays")
+    group_id = Text(max_length=40, required=False, allow_blank=True, default="", help_text="the team that works on it")
     llm_config = LlmConfig(required=False)
     attachments = serializers.ListField(child=Attachment(), max_length=MOST, required=False)
     multitask_strategy = serializers.ChoiceField(
@@ -76,6 +78,7 @@ class RunMeta(serializers.ModelSerializer[Run]):
     started_at = serializers.SerializerMethodField()
     event_count = serializers.IntegerField(source="last_seq")
     parent_run_id = serializers.CharField(source="parent_id", default=None, allow_null=True)
+    group_id = serializers.SerializerMethodField()
     model = serializers.SerializerMethodField()
 
     class Meta:
@@ -96,12 +99,17 @@ class RunMeta(serializers.ModelSerializer[Run]):
             "event_count",
             "tool_call_count",
             "parent_run_id",
+            "group_id",
             "input",
         ]
 
     def get_started_at(self, run: Run) -> str:
         """When work began; for a run that hasn't started, when it was accepted."""
         return (run.started_at or run.created_at).isoformat().replace("+00:00", "Z")
+
+    def get_group_id(self, run: Run) -> str | None:
+        """The team whose run it is, or is part of."""
+        return run.group_id or None
 
     def get_model(self, run: Run) -> str:
         """The model's provider and name."""
@@ -128,8 +136,16 @@ class RunDetail(RunMeta):
         }
 
     def get_config(self, run: Run) -> dict[str, Any]:
-        """What the run began with, the prompt aside."""
-        return {name: value for name, value in run.config.items() if name not in {"prompt", "history"}}
+        """What the run began with, the prompts aside."""
+        told = _without_prompt(run.config)
+        if team := told.get(TEAM):
+            members = [one | {"config": _without_prompt(one["config"])} for one in team["members"]]
+            told[TEAM] = team | {"members": members}
+        return told
+
+
+def _without_prompt(config: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in config.items() if name not in {"prompt", "history"}}
 
 
 class SessionMeta(serializers.ModelSerializer[Session]):

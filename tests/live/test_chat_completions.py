@@ -26,6 +26,7 @@ from tests.conftest import Cast, Person, reload
 from tests.live.conftest import Server
 from tests.runs import conftest as of_runs
 from tests.runs.conftest import a_pulse, clear_queue, eventually
+from tests.teams.rosters import make_team
 
 add_tool = of_runs.add_tool  # a fixture
 
@@ -95,7 +96,30 @@ def test_the_agents_are_listed_as_models(client: OpenAI) -> None:
     listed = [(model.id, model.owned_by) for model in client.models.list()]
 
     assert listed[0] == ("main", "acme")
-    assert all(model.startswith("role_") for model, _ in listed[1:])
+    assert all(model.startswith(("role_", "team:", "group:")) for model, _ in listed[1:])
+
+
+def test_a_team_is_a_model_that_answers_what_its_lead_does(client: OpenAI, worker: None, committed: Cast) -> None:
+    scripts: dict[str, Any] = {"a": [{"text": "The sky is blue."}], "lead": [{"text": "Paint it."}]}
+    group = make_team(committed.alice, lead="lead", scripts=scripts)
+    model = f"team:{group.name}"
+
+    listed = [model.id for model in client.models.list()]
+    whole = client.chat.completions.create(model=model, messages=said("Which colour?"))
+    chunks = list(client.chat.completions.create(model=model, messages=said("Which colour?"), stream=True))
+
+    assert model in listed
+    assert (whole.choices[0].message.content, whole.model) == ("Paint it.", model)
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "Paint it."
+    assert latest(committed.alice).group_id == group.pk
+
+
+def test_a_team_out_of_sight_is_no_model(clients: Callable[[str], OpenAI], committed: Cast) -> None:
+    group = make_team(committed.alice, scripts={"a": [{"text": "Hello."}]})
+
+    for model in (f"team:{group.name}", f"group:{group.pk}"):
+        with pytest.raises(openai.NotFoundError):
+            clients(committed.charlie.api_key).chat.completions.create(model=model, messages=said("hello"))
 
 
 @pytest.mark.parametrize("words", ["Good day to you", "你好，世界。 一切顺利"])

@@ -62,7 +62,14 @@ def run_in_sight(scope: Scope, run_id: str) -> Run:
 class Screen:
     """Events for people: one line each, coloured at a terminal, plain where the output is piped."""
 
-    _STYLES = {"run": "bold cyan", "step": "dim", "llm": "magenta", "tool": "yellow", "user": "green"}
+    _STYLES = {
+        "run": "bold cyan",
+        "step": "dim",
+        "llm": "magenta",
+        "tool": "yellow",
+        "user": "green",
+        "member": "bold blue",
+    }
 
     def __init__(self, out: Any) -> None:
         self._console = Console(file=out, highlight=False, soft_wrap=True)
@@ -96,6 +103,13 @@ def _gist(event: dict[str, Any]) -> str:  # noqa: PLR0911  a table, a line for e
         case EventType.TOOL_RESULT:
             came = payload["error"]["message"] if payload["isError"] else str(payload["result"])
             return f" {payload['toolName']} {'failed: ' if payload['isError'] else ''}{shorten(' '.join(came.split()), 100)}"
+        case EventType.MEMBER_STARTED:
+            return f" {payload['role']}, round {payload['round']}: {shorten(' '.join(payload['task'].split()), 80)}"
+        case EventType.MEMBER_COMPLETED:
+            return f" {payload['role']}: {shorten(' '.join(payload['output'].split()), 100)}"
+        case EventType.MEMBER_FAILED:
+            again = "; tries again" if payload["willRetry"] else ""
+            return f" {payload['role']}: {payload['code']}: {shorten(payload['message'], 100)}{again}"
         case EventType.RUN_COMPLETED:
             return f" after {payload['duration_ms']} ms\n\n{payload['output']}\n"
         case EventType.RUN_FAILED:

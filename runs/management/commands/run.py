@@ -12,7 +12,7 @@ from openintern.errors import OpenInternError
 from openintern.tenancy.arguments import add_scope_arguments, scope_from
 from openintern.tenancy.scope import Scope, org_scope
 from runs import checks, lifecycle
-from runs.briefs import role_named
+from runs.briefs import role_named, team_named
 from runs.management.commands._asking import Screen, follow
 from runs.models import DEFAULT_SESSION_KEY, Run
 from runs.queue import worker
@@ -28,7 +28,9 @@ class Command(BaseCommand):
         shown = parser.add_mutually_exclusive_group()
         shown.add_argument("--stream", action="store_true", help="print the events as they come")
         shown.add_argument("-w", "--wait", action="store_true", help="wait for the answer and print it")
-        parser.add_argument("--role", default="", metavar="ROLE", help="the part the agent plays: a role's id or name")
+        workers = parser.add_mutually_exclusive_group()
+        workers.add_argument("--team", default="", metavar="TEAM", help="who works on it: a group's id or name")
+        workers.add_argument("--role", default="", metavar="ROLE", help="the part the agent plays: a role's id or name")
         parser.add_argument("--provider", default="")
         parser.add_argument("--model", default="", help="MODEL, or PROVIDER/MODEL")
         parser.add_argument("--json", action="store_true", help="print JSON lines instead of text")
@@ -44,6 +46,7 @@ class Command(BaseCommand):
                     text=text,
                     session_key=_session_key(session),
                     role_id=role_named(options["role"]),
+                    group_id=team_named(scope, options["team"]),
                     llm_config=_choice(options),
                     at=timezone.now(),
                 )

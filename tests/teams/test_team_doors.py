@@ -1,0 +1,144 @@
+"""The doors through which a team is given a task, and where it is seen what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.test import Client
+
+from openintern.tenancy.scope import org_scope
+from runs.models import Run
+from teams.models import Group
+from tests.conftest import Person, events_of, reload
+from tests.teams.rosters import make_team, start_team
+
+Work = Callable[[], int]
+TWO: dict[str, Any] = {"a": [{"text": "The sky is blue."}], "lead": [{"text": "Paint it."}]}
+
+
+@pytest.fixture
+def client(alice: Person) -> Client:
+    return alice.with_key()
+
+
+@pytest.fixture
+def team(alice: Person) -> Group:
+    return make_team(alice, lead="lead", scripts=TWO)
+
+
+def post(client: Client, path: str, headers: dict[str, str] | None = None, **body: Any) -> Any:
+    return client.post(path, body, content_type="application/json", headers=headers or {})
+
+
+def test_a_team_is_given_a_task_by_rest(client: Client, team: Group, alice: Person, work: Work) -> None:
+    answer = post(client, f"/api/groups/{team.pk}/runs", input="Which colour?")
+
+    told = answer.json()
+    assert answer.status_code == 201
+    assert answer["Location"] == f"/api/runs/{told['run_id']}"
+    assert (told["group_id"], told["status"]) == (team.pk, "pending")
+    assert set(told) == {"run_id", "group_id", "status", "created_at"}
+    work()
+    run = client.get(f"/api/runs/{told['run_id']}").json()
+    assert (run["output"], run["group_id"], run["agent_id"]) == ("Paint it.", team.pk, f"group:{team.pk}")
+    members = run["config"]["team"]["members"]
+    assert [one["is_lead"] for one in members] == [False, True]
+    assert "prompt" not in run["config"]
+    assert all("prompt" not in one["config"] for one in members)
+    listed = client.get("/api/runs", {"group_id": team.pk}).json()["runs"]
+    assert [one["run_id"] for one in listed] == [told["run_id"]]
+
+
+def test_the_runs_door_takes_a_group_too(client: Client, team: Group) -> None:
+    for body in ({"group_id": team.pk}, {"agent_id": f"group:{team.pk}"}):
+        run_id = post(client, "/api/runs", input="a task", **body).json()["run_id"]
+        assert client.get(f"/api/runs/{run_id}").json()["group_id"] == team.pk
+
+
+def test_the_same_key_starts_one_run(client: Client, team: Group) -> None:
+    key = {"Idempotency-Key": f"team-{team.pk}"}
+
+    first, second = (post(client, f"/api/groups/{team.pk}/runs", key, input="a task").json() for _ in range(2))
+    other = post(client, f"/api/groups/{team.pk}/runs", key, input="another task")
+
+    assert first == second
+    assert other.json()["error"]["code"] == "IDEMPOTENCY_MISMATCH"
+
+
+def test_a_group_without_members_is_given_nothing(client: Client, alice: Person) -> None:
+    empty = make_team(alice, scripts={})
+
+    answer = post(client, f"/api/groups/{empty.pk}/runs", input="a task")
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "VALIDATION_ERROR")
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"input": " "}, {"input": "x", "session_key": "!"}, {"input": "x", "llm_config": 3}]
+)
+def test_a_task_that_cant_be_meant_is_refused(client: Client, team: Group, body: dict[str, Any]) -> None:
+    assert post(client, f"/api/groups/{team.pk}/runs", **body).status_code == 400
+
+
+def test_charlie_finds_neither_the_group_nor_its_runs(charlie: Person, alice: Person, team: Group) -> None:
+    start_team(alice, team)
+    client = charlie.with_key()
+
+    answers = [
+        post(client, f"/api/groups/{team.pk}/runs", input="a task"),
+        post(client, "/api/runs", input="a task", group_id=team.pk),
+        client.get(f"/api/groups/{team.pk}/runs"),
+        client.get(f"/api/groups/{team.pk}/stats"),
+    ]
+
+    assert [answer.status_code for answer in answers] == [404] * 4
+    assert client.get("/api/runs", {"group_id": team.pk}).json()["runs"] == []
+
+
+def test_history_and_stats_tell_of_the_runs_in_sight(
+    client: Client, alice: Person, bob: Person, team: Group, work: Work
+) -> None:
+    good = start_team(alice, team, "first")
+    work()
+    bad = start_team(alice, team, "second", llm_config={"provider": "scripted", "model": "[]"})
+    work()
+    waiting = start_team(alice, team, "third")
+
+    history = client.get(f"/api/groups/{team.pk}/runs", {"limit": 2, "offset": 1}).json()["runs"]
+    stats = client.get(f"/api/groups/{team.pk}/stats").json()
+
+    assert [(one["run_id"], one["status"]) for one in history] == [(bad.pk, "failed"), (good.pk, "completed")]
+    assert set(history[0]) == {"run_id", "status", "input", "created_at", "ended_at", "duration_ms"}
+    assert (stats["run_count"], stats["completed_count"], stats["failed_count"]) == (3, 1, 1)
+    assert stats["success_rate"] == pytest.approx(1 / 3)
+    ended = [reload(alice, run).duration_ms or 0 for run in (good, bad)]
+    assert stats["avg_duration_ms"] == pytest.approx(sum(ended) / 2, abs=2)
+    assert reload(alice, waiting).status == "pending"
+    unseen = bob.with_key().get(f"/api/groups/{team.pk}/stats").json()
+    assert (unseen["run_count"], unseen["success_rate"], unseen["avg_duration_ms"]) == (0, 0.0, None)
+
+
+@pytest.mark.parametrize(
+    "query", [{"limit": "x"}, {"limit": "101"}, {"offset": "-1"}, {"offset": "1e3"}, {"page": "1"}]
+)
+def test_paging_that_cant_be_meant_is_refused(client: Client, team: Group, query: dict[str, str]) -> None:
+    assert client.get(f"/api/groups/{team.pk}/runs", query).status_code == 400
+
+
+def test_the_command_names_a_team(alice: Person, team: Group) -> None:
+    out = StringIO()
+    whose = {"org": alice.org.slug, "user": alice.user.username, "stdout": out, "stderr": StringIO()}
+
+    call_command("run", "Which colour?", team=team.name, session="of_the_command", wait=True, **whose)
+
+    assert "Paint it." in out.getvalue()
+    with pytest.raises(CommandError, match="not found"):
+        call_command("run", "hello", team="nobody", **whose)
+    with org_scope(alice.org):
+        run = Run.objects.filter(group_id=team.pk).latest("created_at")
+    assert events_of(alice, run)[-1].type == "run.completed"
