@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field
 
 from runs.tools.registry import ToolContext, ToolError, tool
+from teams.messages import tools as _messages  # noqa: F401  registers them
 from teams.models import SkillVersion
 
 _PIECE: Final = 8_000  # characters of a text that one call returns: 24 KB of Chinese

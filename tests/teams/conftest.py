@@ -15,8 +15,9 @@ from teams import groups, members, roles
 from teams.models import Group, Role
 from tests.conftest import Person
 from tests.runs.conftest import add_tool, alice, bob, charlie, empty_queue, start_run, work
+from tests.teams.boards import make_team
 
-__all__ = ["add_tool", "alice", "bob", "charlie", "empty_queue", "start_run", "work"]
+__all__ = ["add_tool", "alice", "bob", "charlie", "empty_queue", "make_team", "start_run", "work"]
 
 _number = iter(range(1_000_000))
 

@@ -62,7 +62,7 @@ from runs.models import (
     Webhook,
 )
 from runs.queue.models import Ticket
-from teams.models import AgentInstance, Group, Member, Role, Skill, SkillVersion
+from teams.models import AgentInstance, BoardEntry, BoardVersion, Group, Member, Role, Skill, SkillVersion
 from tests.conftest import Cast
 from tests.resolver import Endpoint, endpoints
 
@@ -177,7 +177,12 @@ def _rows_of_a_team() -> dict[type[Model], Any]:
     skill.save()
     role, group = Role.objects.create(name=CANARY, system_prompt=CANARY), Group.objects.create(name=CANARY)
     agent = AgentInstance.objects.create(role=role)
+    entry = BoardEntry.objects.create(group=group, kind="note", text=CANARY)
     return {
+        BoardEntry: entry,
+        BoardVersion: BoardVersion.objects.create(
+            entry=entry, number=1, kind="note", text=CANARY, tier="episodic", importance=0.5, changed_by=CANARY
+        ),
         Role: role,
         Group: group,
         AgentInstance: agent,
