@@ -19,6 +19,7 @@ from typing import Any, Final
 import yaml
 
 from openintern.errors import Invalid, OpenInternError
+from teams import plain_yaml
 
 ENTRY: Final = "SKILL.md"
 MOST_FILES: Final = 200
@@ -40,15 +41,6 @@ class Package:
 
     name: str
     content: dict[str, Any] = field(default_factory=dict)
-
-
-class _NoAliases(yaml.SafeLoader):
-    """YAML as data, without the references by which a small text becomes a large one."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.events.AliasEvent):
-            raise Invalid(ENTRY, "References are not allowed in front matter")
-        return super().compose_node(parent, index)
 
 
 def from_zip(archive: bytes) -> Package:
@@ -170,7 +162,7 @@ def _split(document: str) -> tuple[dict[str, Any], str]:
     if len(raw) > _LONGEST_MATTER:
         raise Invalid(ENTRY, f"Its front matter must be at most {_LONGEST_MATTER} characters")
     try:
-        matter = yaml.load(raw, Loader=_NoAliases)  # noqa: S506  a safe loader
+        matter = plain_yaml.load(raw)
     except (yaml.YAMLError, RecursionError) as error:
         raise Invalid(ENTRY, "Its front matter is not valid YAML") from error
     if not isinstance(matter, dict):

@@ -141,8 +141,7 @@ def check(told: Mapping[str, Any]) -> dict[str, Any]:
     for name in ("allowed_tools", "denied_tools"):
         if name in kept:
             kept[name] = check_entries(name, kept[name])
-    if len(json.dumps(kept.get("style_constraints", {}))) > LONGEST_STYLE:
-        raise Invalid("style_constraints", f"Must be at most {LONGEST_STYLE} characters of JSON")
+    _check_style(kept.get("style_constraints", {}))
     if kept.get("model"):
         _check_model(kept["model"])
     return kept
@@ -168,6 +167,15 @@ def check_entries(name: str, entries: Sequence[str]) -> list[str]:
         if not isinstance(entry, str) or not _ENTRY.fullmatch(entry):
             raise Invalid(f"{name}.{place}", "Must be a tool's name, skill:<id>, or the beginning of one with a *")
     return list(dict.fromkeys(entries))
+
+
+def _check_style(style: dict[str, Any]) -> None:
+    try:
+        length = len(json.dumps(style, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise Invalid("style_constraints", "Must be JSON") from error
+    if length > LONGEST_STYLE:
+        raise Invalid("style_constraints", f"Must be at most {LONGEST_STYLE} characters of JSON")
 
 
 def _check_model(model: str) -> None:

@@ -3,7 +3,7 @@
 from django.urls import path, register_converter
 
 from runs.urls import RunId
-from teams.rest import group_runs, groups, members, roles, skills
+from teams.rest import blueprints, group_runs, groups, members, roles, skills
 
 
 class RoleId(RunId):
@@ -42,6 +42,10 @@ urlpatterns = [
     path("groups/<group_id:group_id>/members/<member_id:member_id>", members.OneMember.as_view()),
     path("groups/<group_id:group_id>/runs", group_runs.GroupRuns.as_view()),
     path("groups/<group_id:group_id>/stats", group_runs.GroupStats.as_view()),
+    path("teams/export", blueprints.TeamExport.as_view()),
+    path("teams/import", blueprints.TeamsImport.as_view()),
+    path("teams/templates", blueprints.TeamTemplates.as_view()),
+    path("teams/templates/<slug:template>/install", blueprints.TemplateInstallation.as_view()),
     path("skills", skills.Skills.as_view()),
     path("skills/import", skills.SkillImport.as_view()),
     path("skills/<skill_id:skill_id>", skills.OneSkill.as_view()),

@@ -22,6 +22,7 @@ NOTHING = {
     "role_id": "role_never",
     "group_id": "grp_never",
     "member_id": "mbr_never",
+    "template": "never",
     "skill_id": "skill_never",
     "memory_id": "00000000-0000-4000-8000-000000000000",
     "session_key": "s_never",
