@@ -13,6 +13,7 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from openintern.outgoing import Fetched
 from openintern.text import shorten, storable
+from runs.tools.nesting import flat
 
 _HTML: Final = {"text/html", "application/xhtml+xml"}
 _TEXT: Final = re.compile(r"text/.+|application/(.+\+)?(json|xml)|application/(x-)?(javascript|ndjson|yaml|toml)")
@@ -85,7 +86,7 @@ def _encoding(name: str) -> str:
 
 
 def _read_html(text: str, *, base: str) -> Page:
-    tree = LexborHTMLParser(text)
+    tree = LexborHTMLParser(flat(text))
     title = tree.css_first("title")
     body = tree.css_first("main") or tree.css_first("article") or tree.body
     if body is None:

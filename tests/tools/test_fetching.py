@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
 
+from openintern.outgoing import Fetched
 from runs.tools import results
+from runs.tools.nesting import flat
+from runs.tools.readable import read_page
 from runs.tools.registry import ToolError, tools
 from tests.outgoing.test_addresses import INSIDE, NO_ADDRESS
 from tests.peers.site import saying
@@ -121,11 +125,33 @@ def test_a_long_text_is_read_piece_by_piece_and_whole(agent: Agent, serve: Any, 
     assert "".join(pieces) == text
 
 
-def test_a_page_that_nests_without_end_is_read(agent: Agent, serve: Any, allow: Any) -> None:
-    site = serve(saying(b"<div>" * 200_000 + b"deep", Content_Type="text/html"))
-    allow(f"127.0.0.1:{site.port}")
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"<div>" * 200_000 + b"deep",
+        b"<span>" * 200_000 + b"deep" + b"</span>" * 200_000,
+        b"<p>" + b"".join(b"<b id=%d>" % n for n in range(2_000)) + b"</p><p></p>" * 100_000 + b"deep",
+        b"<ul><li>" * 100_000 + b"deep",
+        b"<table><tr><td>" * 50_000 + b"deep",
+        b"<svg><g>" * 100_000 + b"</svg>" * 100_000 + b"deep",
+        b"<" * 1_000_000 + b"b>deep",
+    ],
+    ids=["blocks", "spans", "reopened", "lists", "tables", "pictures", "brackets"],
+)
+def test_a_page_that_nests_without_end_holds_nobody_up(content: bytes) -> None:
+    fetched = Fetched(
+        url="https://example.org/", status=200, headers={"content-type": "text/html"}, content=content, is_cut=False
+    )
+    before = time.process_time()
 
-    assert agent.call("http_fetch", url=f"http://127.0.0.1:{site.port}/")["text"] == "deep"
+    assert read_page(fetched).text.endswith("deep")
+    assert time.process_time() - before < 10  # of computing; a minute and more where it isn't made flat
+
+
+def test_a_page_that_nests_as_pages_do_is_left_as_it_is() -> None:
+    page = "<html><body>" + "<div><p>one<b>two</b><li>" * 400 + "<td>" * 3_000 + "</div>" * 400
+
+    assert flat(page) == page
 
 
 def test_it_is_a_medium_risk_and_comes_from_outside() -> None:
