@@ -144,7 +144,7 @@ def test_a_page_that_nests_without_end_holds_nobody_up(content: bytes) -> None:
     )
     before = time.process_time()
 
-    assert read_page(fetched).text.endswith("deep")
+    assert "deep" in read_page(fetched).text
     assert time.process_time() - before < 10  # of computing; a minute and more where it isn't made flat
 
 
