@@ -16,6 +16,9 @@ from runs.llm.demo.plans.chores import count_lines, list_files, outline, overvie
 from runs.llm.demo.plans.opening import UnreadableError
 from runs.llm.demo.plans.recollection import remember
 from runs.llm.demo.plans.research import research
+from runs.llm.demo.team.lead import lead
+from runs.llm.demo.team.member import contribute
+from runs.llm.demo.team.seat import Seat, read_seat
 from runs.llm.demo.transcript import Turn, call_ids, read_turn
 from runs.llm.demo.wishes import (
     Ask,
@@ -90,17 +93,31 @@ class DemoModel:
 
 def next_step(request: Request) -> Batch | Report:
     """What a run that has come this far does next: its plan is begun anew and told what was found so far."""
-    turn = read_turn(request.messages)
-    voice = Voice(language_of(turn.question))
+    placed = read_seat(request.messages)
+    seat, turn = placed or (None, read_turn(request.messages))
+    voice, tools = Voice(language_of(turn.question)), Toolbox(request.tools)
     try:
-        step = _replayed(plan_for(turn, Toolbox(request.tools), voice), turn.rounds)
+        plan = part_of(seat, turn, tools, voice) if seat else plan_for(turn, tools, voice)
+        step = _replayed(plan, turn.rounds)
     except UnreadableError as problem:
         step = Report(problem.reason)
     return _labelled(step, voice) if isinstance(step, Report) else step
 
 
+def part_of(seat: Seat, turn: Turn, tools: Toolbox, voice: Voice) -> Plan:
+    """What it does as a member of a team: the same, and it tells the others; or, as their lead, it decides."""
+    own = plan_for(turn, tools, voice)
+    if seat.leads:
+        return lead(own, wish_of(turn), seat, tools, voice)
+    return contribute(own, wish_of(turn), seat, tools, voice)
+
+
+def wish_of(turn: Turn) -> Wish:
+    return understand(turn.question, earlier_question=turn.earlier_question, earlier_answer=turn.earlier_answer)
+
+
 def plan_for(turn: Turn, tools: Toolbox, voice: Voice) -> Plan | Report:
-    wish = understand(turn.question, earlier_question=turn.earlier_question, earlier_answer=turn.earlier_answer)
+    wish = wish_of(turn)
     match wish:
         case Greet() | Thanks() | Help() | Impossible():
             return Report(voice.say(SAID[type(wish)]))

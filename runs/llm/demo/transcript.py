@@ -21,16 +21,25 @@ class Turn:
 
 
 def read_turn(messages: list[dict[str, Any]]) -> Turn:
-    if messages and text_of(messages[-1]).startswith(RECALLED):
-        messages = messages[:-1]  # what it is reminded of, it looks up itself, to say where it is from
+    messages = without_reminder(messages)
     last = max((i for i, message in enumerate(messages) if message.get("role") == "user"), default=-1)
     earlier = messages[: max(last, 0)]
     return Turn(
         question=text_of(messages[last]) if last >= 0 else "",
-        earlier_question=_last_text(earlier, role="user"),
-        earlier_answer=_last_text(earlier, role="assistant"),
-        rounds=tuple(_rounds(messages[last + 1 :])),
+        earlier_question=last_text(earlier, role="user"),
+        earlier_answer=last_text(earlier, role="assistant"),
+        rounds=rounds_of(messages[last + 1 :]),
     )
+
+
+def without_reminder(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What it is reminded of, it looks up itself, to say where it is from."""
+    return messages[:-1] if messages and text_of(messages[-1]).startswith(RECALLED) else messages
+
+
+def is_final(message: dict[str, Any]) -> bool:
+    """Whether it is an answer that asks for nothing more."""
+    return message.get("role") == "assistant" and not _calls(message)
 
 
 def text_of(message: dict[str, Any]) -> str:
@@ -46,19 +55,20 @@ def call_ids(messages: list[dict[str, Any]]) -> set[str]:
     return {str(call.get("id")) for message in messages for call in _calls(message)}
 
 
-def _last_text(messages: list[dict[str, Any]], *, role: str) -> str:
+def last_text(messages: list[dict[str, Any]], *, role: str) -> str:
     said = (text_of(m) for m in reversed(messages) if m.get("role") == role and not _calls(m))
     return next(filter(None, said), "")
 
 
-def _rounds(messages: list[dict[str, Any]]) -> list[dict[str, Reply]]:
+def rounds_of(messages: list[dict[str, Any]]) -> tuple[dict[str, Reply], ...]:
+    """Per step: the calls that were made, by their keys, with their replies."""
     replies = {str(m.get("tool_call_id")): parse_reply(text_of(m)) for m in messages if m.get("role") == "tool"}
     missing = Reply(error="no result was recorded")
-    return [
+    return tuple(
         {_key(call): replies.get(str(call.get("id")), missing) for call in _calls(message)}
         for message in messages
         if message.get("role") == "assistant" and _calls(message)
-    ]
+    )
 
 
 def _calls(message: dict[str, Any]) -> list[dict[str, Any]]:

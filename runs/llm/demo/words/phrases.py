@@ -149,6 +149,43 @@ PHRASES: dict[str, tuple[str, str]] = {
     ),
     "same_text": ("The old and the new text are the same: nothing to change.", "新旧内容相同，不需要修改。"),
     "tool_missing": ("The tool `{tool}` is not offered in this run.", "这次运行没有提供工具 `{tool}`。"),
+    "team_found": ("What I found:", "我找到的内容："),
+    "team_nothing": (
+        "I found nothing with a source that answers this.",
+        "没有找到能回答这个问题且有出处的内容。",
+    ),
+    "team_done_already": (
+        "Another member has done this; I have nothing to add.",
+        "其他成员已经完成，我没有要补充的。",
+    ),
+    "team_checked": ("I opened the sources. These sentences stand there:", "我打开了出处，以下句子确实在那里："),
+    "team_not_confirmed": ("These I could not confirm:", "以下内容无法确认："),
+    "team_doubtful": ("Not found where it is said to stand: {sources}", "在所说的出处没有找到：{sources}"),
+    "team_propose": ("Answer with this: {text}", "建议这样回答：{text}"),
+    "team_title": ("Answer with what the source says", "按出处回答"),
+    "team_ask": (
+        "No source is named so far. Look once more, in the files and in what is remembered, and name where it stands.",
+        "目前还没有给出出处。请在文件和记忆中再找一次，并注明出处。",
+    ),
+    "team_sent_back": (
+        "I can't decide without a source: I asked {name} to look once more.",
+        "没有出处无法决定：已请 {name} 再找一次。",
+    ),
+    "team_undecided": (
+        "We found nothing in the files or in memory that answers this, so there is nothing to decide on.",
+        "在文件和记忆中都没有找到答案，因此无法作出决定。",
+    ),
+    "team_no_evidence": ("No member could name a source.", "没有成员能给出出处。"),
+    "team_rationale": (
+        "It rests on what {names} found: {number} piece(s) of evidence, each with its source.",
+        "依据 {names} 的发现：{number} 条证据，均有出处。",
+    ),
+    "team_next": ("Add a file or a memory that answers it, and ask again", "补充能回答它的文件或记忆，然后再问一次"),
+    "team_say_check": ("I open the sources that were named.", "我来打开提到的出处。"),
+    "team_say_post": ("I tell the team.", "我告诉团队。"),
+    "team_say_ask": ("I ask {name} to look once more.", "我请 {name} 再找一次。"),
+    "team_say_board": ("I look at the team's board.", "我来看团队的黑板。"),
+    "team_say_decide": ("I put down the decision.", "我来记录决定。"),
     "made_by": ("Collected by the demo model from the workspace's files.", "由演示模型从工作区文件中摘录。"),
 }
 
