@@ -21,14 +21,14 @@ from openintern.tenancy.access import access
 from openintern.tenancy.policy import allows
 from openintern.tenancy.scope import Scope
 from runs import lifecycle, pinning, repeat, sessions, settlement
-from runs.briefs import role_choices
 from runs.events import EventType
 from runs.files import uploads
 from runs.files.attachments import MOST as MOST_FILES
 from runs.listing import runs_matching
-from runs.models import Run, Session
+from runs.models import DEFAULT_AGENT, Run, Session
 from runs.pages import lanes
 from runs.pages import trace as traces
+from runs.pages.choices import agent_choices
 from runs.pages.counts import unfinished_by_status
 from runs.pages.doubts import calls_in_doubt
 from runs.pages.questions import questions_of
@@ -62,8 +62,8 @@ def chat(request: HttpRequest, session_key: str = "") -> HttpResponse:
         "welcome": None if turns else welcome(scope),
         "may_act": _may_act(scope),
         "model_note": _model_note(),
-        "roles": role_choices(),
-        "role_id": _role_of(page.rows) if page.rows else request.GET.get("role", ""),
+        "choices": agent_choices(scope),
+        "agent_id": page.rows[0].agent_id if page.rows else request.GET.get("agent", ""),
     }
     return render(request, "runs/chat.html", context)
 
@@ -212,15 +212,10 @@ def _start(scope: Scope, request: HttpRequest, session_key: str) -> Run:
         scope,
         text=text,
         session_key=session_key,
-        role_id=request.POST.get("role_id", ""),
+        agent_id=request.POST.get("agent_id") or DEFAULT_AGENT,
         attachments=attachments,
         at=timezone.now(),
     )
-
-
-def _role_of(newest_first: list[Run]) -> str:
-    """The role that the last task of a conversation was given; "" if none."""
-    return str((newest_first[0].config.get("role") or {}).get("id", ""))
 
 
 def _may_act(scope: Scope) -> bool:

@@ -17,7 +17,8 @@ from runs.pages.links import event_url
 LONGEST: Final = 4000
 _MOST_REFERENCES: Final = 20
 
-_NAMES: Final = {
+#: What each message is, in the reader's language.
+KINDS: Final = {
     EventType.MESSAGE_TASK: _("Task"),
     EventType.MESSAGE_PROPOSAL: _("Proposal"),
     EventType.MESSAGE_EVIDENCE: _("Evidence"),
@@ -75,7 +76,7 @@ class Deck:
         told, kind = event.payload, EventType(event.type)
         card = Card(
             kind=kind.partition(".")[2],
-            name=str(_NAMES[kind]),
+            name=str(KINDS[kind]),
             author=told.get("role") or self.names.get(event.agent_id, event.agent_id),
             text=shorten(str(told.get("text") or told.get("decision") or ""), LONGEST),
             at=event.at,

@@ -12,6 +12,7 @@ from openintern.tenancy.scope import Scope
 from runs.approvals import questions
 from runs.events import EventType
 from runs.models import Approval, Event, Run
+from runs.pages.lanes import names_of
 
 #: How many questions one page shows; the rest follow as these are answered.
 MOST = 50
@@ -23,6 +24,7 @@ class Question:
     """One call that waits. `said` is the model's own words in that step, which prove nothing."""
 
     approval: Approval
+    agent: str  # who wants to make it: a member of a team or a role by its name
     arguments: str
     said: str
     may_grant: bool  # let the agent use this tool from now on
@@ -70,12 +72,20 @@ def _shown(asked: Iterable[Approval], scope: Scope) -> list[Question]:
     return [
         Question(
             approval=row,
+            agent=_name_of(row),
             arguments=json.dumps(row.arguments, ensure_ascii=False, indent=2),
             said=said.get((row.run_id, row.step), "")[:_SAID],
             may_grant=scope.role.includes(Role.ADMIN),
         )
         for row in rows
     ]
+
+
+def _name_of(asked: Approval) -> str:
+    role = asked.run.config.get("role") or {}
+    if role.get("id") == asked.agent_id:
+        return str(role["name"])
+    return names_of(asked.run).get(asked.agent_id, asked.agent_id)
 
 
 def _words_of(steps: set[tuple[str, int]]) -> dict[tuple[str, int], str]:

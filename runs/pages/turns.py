@@ -11,14 +11,16 @@ from django.utils.translation import gettext as _
 from openintern.tenancy.policy import allows
 from openintern.tenancy.scope import Scope
 from openintern.text import shorten
-from runs.events import EventType
+from runs.events import MESSAGES, EventType
 from runs.models import Effect, Event, Run
+from runs.pages.cards import KINDS
 from runs.pages.doubts import calls_in_doubt
 from runs.pages.questions import Question, questions_of
 from runs.pages.wording import about_call, kind_of_tool
 
 LONG_TASK = 280  # characters: a longer one is set in smaller type
 LONGEST_SAYING = 4000
+LONGEST_MESSAGE = 600
 FIRST_EVENTS = 300  # of each run: what came after stands in its trace
 
 _TOLD = (
@@ -28,17 +30,21 @@ _TOLD = (
     EventType.RUN_RESUMED,
     EventType.STEP_RETRIED,
     EventType.USER_INJECTED,
+    EventType.MEMBER_STARTED,
+    EventType.MEMBER_FAILED,
+    *MESSAGES,
 )
 
 
 @dataclass
 class Line:
-    """One thing that was done, in one line."""
+    """One thing that was done or said, in one line."""
 
-    kind: str  # call, resumed, retry
+    kind: str  # call, resumed, retry; of a team: member, message, failed
     icon: str
     name: str = ""
     about: str = ""
+    to: str = ""
     status: str = "running"
     duration_ms: int | None = None
 
@@ -97,10 +103,24 @@ class Turn:
     def model(self) -> str:
         return model_name(self.run)
 
+    @property
+    def who(self) -> str:
+        """Who answers: a team, by its name and that of its lead, or a role; "" for the agent that everybody has."""
+        return who_answers(self.run)
+
 
 def model_name(run: Run) -> str:
     """Return the model that the run is done with, short enough for a line."""
     return shorten(str(run.config.get("model", {}).get("model", "")), 48)
+
+
+def who_answers(run: Run) -> str:
+    """Return the team, with its lead, or the role that a run is given to; "" if neither."""
+    team = run.config.get("team")
+    if not team:
+        return str((run.config.get("role") or {}).get("name", ""))
+    lead = next((member["name"] for member in team["members"] if member["is_lead"]), "")
+    return f"{team['name']} · {lead}" if lead else str(team["name"])
 
 
 def turns_of(runs: Sequence[Run], *, scope: Scope) -> list[Turn]:
@@ -132,6 +152,10 @@ def turns_of(runs: Sequence[Run], *, scope: Scope) -> list[Turn]:
                 turn.said.append(
                     Said(str(told["payload__from"]), shorten(str(told["payload__message"]), LONGEST_SAYING))
                 )
+            case EventType.MEMBER_STARTED | EventType.MEMBER_FAILED:
+                turn.lines.append(_line_of_member(told))
+            case kind if kind in MESSAGES:
+                turn.lines.append(_line_of_message(told))
     return list(turns.values())
 
 
@@ -142,7 +166,10 @@ def turn_of(run: Run, *, scope: Scope) -> Turn:
 
 def _told(run_ids: list[str]) -> Any:
     """The events that make lines, without the results themselves: those can be large and aren't shown here."""
-    fields = ("toolName", "tool_call_id", "args", "isError", "duration_ms", "losses", "message", "from")
+    fields = (
+        *("toolName", "tool_call_id", "args", "isError", "duration_ms", "losses", "message", "from"),
+        *("role", "round", "isLead", "text", "decision", "toRole", "source"),
+    )
     events = Event.objects.filter(run__in=run_ids, seq__lte=FIRST_EVENTS, type__in=_TOLD).order_by("run_id", "seq")
     return events.values("run_id", "type", *(f"payload__{name}" for name in fields))
 
@@ -151,6 +178,25 @@ def _line_of_call(told: dict[str, Any]) -> Line:
     name = str(told["payload__toolName"] or "")
     status = "blocked" if told["type"] == EventType.TOOL_BLOCKED else "running"
     return Line("call", kind_of_tool(name), name=name, about=about_call(told["payload__args"]), status=status)
+
+
+def _line_of_member(told: dict[str, Any]) -> Line:
+    name = str(told["payload__role"])
+    if told["type"] == EventType.MEMBER_FAILED:
+        return Line("failed", "failed", name=name, about=shorten(str(told["payload__message"]), LONGEST_MESSAGE))
+    about = _("round %(number)s") % {"number": told["payload__round"]}
+    return Line("member", "person", name=name, about=about, status="lead" if told["payload__isLead"] else "")
+
+
+def _line_of_message(told: dict[str, Any]) -> Line:
+    said = str(told["payload__text"] or told["payload__decision"] or "")
+    return Line(
+        "message",
+        MESSAGES[told["type"]],
+        name=str(KINDS[EventType(told["type"])]),
+        about=shorten(said, LONGEST_MESSAGE),
+        to=str(told["payload__toRole"] or ""),
+    )
 
 
 def _settle(line: Line, told: dict[str, Any]) -> None:

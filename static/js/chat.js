@@ -49,6 +49,8 @@ class LiveTurn {
     this.said = article.querySelector("[data-said]");
     this.said.replaceChildren();
     this.draft = new Draft(article.querySelector("[data-text]"));
+    this.speaker = article.querySelector("[data-speaker]");
+    this.member = null; // of a team: who is at work
     this.lines = new Map();
     announcer.textContent = words.working;
     this.source = follow(article.dataset.stream, {
@@ -71,6 +73,10 @@ class LiveTurn {
       if (type === "tool.blocked") this.blocked(payload);
       if (type === "tool.result") this.returned(payload);
       if (type === "user.injected") this.told(payload);
+      if (type === "member.started") this.took(payload);
+      if (type === "member.completed") this.gave(payload);
+      if (type === "member.failed") this.note("failed", payload.message, payload.role);
+      if (type.startsWith("message.")) this.heard(type.slice("message.".length), payload);
       if (type === "run.waiting" && seq > this.drawnUpTo) this.wait(); // an earlier one has been answered
       if (type === "run.resumed" && payload.losses > 0) this.note("resumed", words.resumed);
       if (type === "step.retried") this.note("retry", words.retried);
@@ -80,11 +86,44 @@ class LiveTurn {
 
   began({ stepNumber }) {
     const status = this.article.querySelector("[data-status]");
-    const label = element("span", "is-live", stepNumber > 1 ? `${words.running} · ${words.step} ${stepNumber}` : words.running);
+    const where = this.member ?? (stepNumber > 1 ? `${words.step} ${stepNumber}` : "");
+    const label = element("span", "is-live", where ? `${words.running} · ${where}` : words.running);
     status.className = "status running";
     status.replaceChildren(icon("running"), label);
     this.article.dataset.heard = "";
     update();
+  }
+
+  /** A member of a team takes its turn: what is said from here on is its contribution, the lead's is the answer. */
+  took({ role, round, isLead }) {
+    this.draft.take();
+    this.member = `${role} · ${words.round} ${round}`;
+    const line = document.createElement("li");
+    line.className = "call member";
+    line.append(icon("person"), element("b", "", role));
+    if (isLead) line.append(element("span", "tag", words.lead));
+    line.append(element("span", "about", `${words.round} ${round}`));
+    this.calls.append(line);
+    this.speaker.textContent = role;
+    this.speaker.hidden = false;
+    announcer.textContent = this.member;
+  }
+
+  gave({ output, isLead }) {
+    this.draft.take();
+    this.speaker.hidden = true;
+    if (isLead) this.draft.add({ token: output ?? "", offset: 0 });
+  }
+
+  heard(kind, { text, decision, toRole }) {
+    const card = element("li", `card ${kind}`, "");
+    const head = element("p", "card-head", "");
+    head.append(element("b", "", words[kind] ?? kind));
+    if (toRole) head.append(element("span", "", `→ ${toRole}`));
+    const said = element("p", "card-text", (text ?? decision ?? "").slice(0, 600));
+    said.dir = "auto";
+    card.append(head, said);
+    this.calls.append(card);
   }
 
   told({ from, message }) {
@@ -126,10 +165,13 @@ class LiveTurn {
     line.querySelector(".took").textContent = text;
   }
 
-  note(kind, text) {
+  note(kind, text, name) {
     const line = document.createElement("li");
     line.className = `call note ${kind}`;
-    line.append(icon(kind), element("span", "about", text));
+    const about = element("span", "about", "");
+    if (name) about.append(element("b", "", name), " ");
+    about.append(text);
+    line.append(icon(kind), about);
     this.calls.append(line);
   }
 

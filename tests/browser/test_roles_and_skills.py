@@ -57,7 +57,7 @@ def test_a_task_is_given_to_a_role_and_the_trace_shows_what_came_in(
     steps = [{"tool_calls": [{"name": "list_files", "arguments": {}}]}, {"text": "The log is empty."}]
     run = start_run(committed.alice, "What is in the log?", session_key="s_clerk", steps=steps, role_id=clerk.pk)
     page = visit.sign_in(committed.alice)
-    expect(page.get_by_label("Role")).to_be_visible()
+    expect(page.get_by_label("Who")).to_be_visible()
     look(page, "chat-role")
     page.goto(f"/trace/{run.pk}")
     work()

@@ -35,8 +35,8 @@ API = {
 }
 #: By session, as browsers ask.
 PAGES = {
-    "/": 6,
-    "/chat/{session}": 9,
+    "/": 7,
+    "/chat/{session}": 10,  # one of them asks which teams there are
     "/runs": 6,
     "/trace/{run}": 6,
     "/approvals": 8,

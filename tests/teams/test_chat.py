@@ -1,0 +1,91 @@
+"""The chat with teams: whom a task is given to, and how a team's turn reads."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from openintern.tenancy.scope import org_scope
+from runs.events import Draft, EventType
+from runs.models import Run
+from teams.models import Group, Role
+from tests.conftest import Person
+from tests.pages.test_lanes import LEAD, SCOUT, begun, failed, said, write
+from tests.teams.rosters import make_team
+
+STEPS: dict[str, Any] = {"Scout": [{"text": "8080"}], "Editor": [{"text": "Use 8080."}]}
+
+
+@pytest.fixture
+def desk(alice: Person) -> Group:
+    """A team of Alice's organisation: a scout, and an editor who leads."""
+    return make_team(alice, lead="Editor", scripts=STEPS)
+
+
+def page(client: Client, path: str) -> str:
+    response = client.get(path)
+    assert response.status_code == 200, (response.status_code, path)
+    return response.content.decode()
+
+
+def chosen(shown: str) -> list[str]:
+    return re.findall(r'<option value="([^"]*)" selected>', shown)
+
+
+def test_a_task_is_given_to_a_team_by_a_plain_form_and_the_conversation_remembers_it(
+    alice: Person, desk: Group, work: Any
+) -> None:
+    client = alice.signed_in()
+    assert f'<option value="group:{desk.pk}">{desk.name}</option>' in page(client, "/")
+
+    client.post("/chat/s_desk", {"input": "Which port?", "agent_id": f"group:{desk.pk}"})
+    work()
+
+    with org_scope(alice.org):
+        run = Run.objects.get(session__key="s_desk")
+    shown = page(client, "/chat/s_desk")
+    assert (run.group_id, run.status, run.output) == (desk.pk, "completed", "Use 8080.")
+    assert chosen(shown) == [f"group:{desk.pk}"]
+    assert f"{desk.name} · Editor" in shown
+
+
+def test_a_settled_turn_tells_who_worked_and_what_was_said(alice: Person, desk: Group, start_run: Any) -> None:
+    run = start_run(alice, session_key="s_told", group_id=desk.pk, llm_config=None)
+    ask: Draft = said(EventType.MESSAGE_TASK, LEAD, to=SCOUT, toRole="Scout", text="Look <b>again</b>")
+    write(alice, run, begun(SCOUT), failed(SCOUT, "The model is away", again=False), begun(LEAD), ask)
+
+    shown = page(alice.signed_in(), f"/turns/{run.pk}")
+    live = page(alice.signed_in(), "/chat/s_told")
+
+    assert "data-speaker" in live
+    assert shown.index("Scout</b>") < shown.index("The model is away") < shown.index("Editor</b>")
+    assert "→ Scout" in shown
+    assert "Look &lt;b&gt;again" in shown
+
+
+def test_a_role_is_chosen_in_the_same_place(alice: Person) -> None:
+    with org_scope(alice.org):
+        role = Role.objects.create(name="Chat clerk", system_prompt="You are the clerk.")
+    client = alice.signed_in()
+
+    client.post("/chat/s_clerk_chat", {"input": "x", "agent_id": role.pk})
+
+    with org_scope(alice.org):
+        assert Run.objects.get(session__key="s_clerk_chat").config["role"]["name"] == "Chat clerk"
+    assert chosen(page(client, "/chat/s_clerk_chat")) == [role.pk]
+    assert chosen(page(client, f"/?agent={role.pk}")) == [role.pk]
+
+
+@pytest.mark.parametrize("agent_id", ["group:grp_never", "role_never", "agent_never"])
+def test_nobody_gives_a_task_to_whom_there_is_not(alice: Person, agent_id: str) -> None:
+    assert alice.signed_in().post("/chat/s_none", {"input": "x", "agent_id": agent_id}).status_code in {400, 404}
+
+
+def test_charlie_is_offered_no_team_of_acmes_and_can_give_it_nothing(charlie: Person, desk: Group) -> None:
+    client = charlie.signed_in()
+
+    assert desk.pk not in page(client, "/")
+    assert client.post("/chat/s_theirs", {"input": "x", "agent_id": f"group:{desk.pk}"}).status_code == 404
