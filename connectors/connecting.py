@@ -7,7 +7,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Prefetch, QuerySet
 from django.utils import timezone
 
 from connectors.feishu import config
@@ -33,6 +33,12 @@ def connectors(scope: Scope) -> QuerySet[Connector]:
     everything: Any = Connector.objects
     rows: QuerySet[Connector] = everything.for_scope(scope)
     return rows.select_related("project", "created_by").order_by("-created_at", "-pk")
+
+
+def connectors_with_news(scope: Scope) -> QuerySet[Connector]:
+    """Return the connectors in sight, each with its `newest` sync, if there was one."""
+    newest = SyncJob.objects.order_by("connector_id", "-created_at", "-pk").distinct("connector_id")
+    return connectors(scope).prefetch_related(Prefetch("jobs", queryset=newest, to_attr="newest"))
 
 
 def find(scope: Scope, connector_id: str) -> Connector:

@@ -1,3 +1,13 @@
-from django.urls import URLPattern, URLResolver
+"""The pages' paths."""
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from django.urls import path
+
+from connectors import urls, views  # noqa: F401  `urls` registers the converter
+
+urlpatterns = [
+    path("connectors", views.connectors, name="connectors"),
+    path("connectors/<connector_id:connector_id>", views.one_connector, name="connector"),
+    path("connectors/<connector_id:connector_id>/sync", views.sync, name="sync-connector"),
+    path("connectors/<connector_id:connector_id>/remove", views.remove, name="remove-connector"),
+    path("connectors/<connector_id:connector_id>/do/<str:action>", views.act, name="connector-action"),
+]

@@ -43,6 +43,7 @@ NAVIGATION = (
     Destination("chat", _("Chat"), "chat", "session"),
     Destination("runs", _("Runs"), "runs", "run", also=("trace",)),
     Destination("memory", _("Memory"), "memory", "memory", also=("memory-item", "memory-changes", "documents")),
+    Destination("connectors", _("Connectors"), "folder", "connector", also=("connector",)),
     Destination("skills", _("Skills"), "tool", "skill", also=("skill",)),
     Destination("approvals", _("Approvals"), "waiting", "approval", count_url_name="approval-count"),
     Destination("schedules", _("Schedules"), "clock", "schedule", also=("schedule",)),

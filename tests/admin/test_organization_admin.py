@@ -13,6 +13,7 @@ from django.test import Client
 from django.utils import timezone
 
 import teams.models
+from connectors.models import Connector, SyncJob
 from memory.documents.accepting import accept
 from memory.models import ChangeSet, ConsolidationPolicy
 from memory.owners import Owner
@@ -66,8 +67,10 @@ def test_the_organisation_itself_does_see_them(charlie: Person, canaries: str, p
 @pytest.mark.parametrize("path", LISTS)
 def test_an_owner_can_look_at_each_row_of_each_list(alice: Person, start_run: Callable[..., Run], path: str) -> None:
     start_run(alice)
-    people.create_project("harbour", org=alice.org, by=alice.user)
+    project = people.create_project("harbour", org=alice.org, by=alice.user)
     with org_scope(alice.org):
+        connector = Connector.objects.create(project=project, name="harbour", created_by=alice.user)
+        SyncJob.objects.create(connector=connector, trigger="manual")
         Budget.objects.create(limit_usd=7)
         teams.models.Role.objects.create(name="clerk", system_prompt="You file.")
         remember(owner=Owner.of_user(alice.user), tier="core", text="a fact", origin=Origin())

@@ -1,0 +1,55 @@
+"""Connectors in the organisation's admin: to look at. They are set up on their own page, where secrets are at home."""
+
+from __future__ import annotations
+
+from django.contrib.admin import display
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from connectors.models import Connector, SyncJob
+from openintern.administration import ReadOnlyPages
+from openintern.sites import organization_admin
+
+
+class ConnectorPages(ReadOnlyPages[Connector]):
+    """Where knowledge comes from."""
+
+    list_display = ["name", "project", "status", "last_sync_at", "last_success_at", "last_error"]
+    list_filter = ["status", "project"]
+    search_fields = ["name", "=id"]
+    list_select_related = ["project"]
+    fields = [
+        "id", "name", "project", "status", "base_url", "app_id", "secrets", "config", "created_by", "last_sync_at",
+        "last_success_at", "last_error", "last_polled_at", "polls_at", "created_at", "updated_at", "page",
+    ]  # fmt: skip
+
+    @display(description=_("secrets"))
+    def secrets(self, connector: Connector) -> str:
+        """Which there are; none is shown."""
+        names = ("app_secret", "verification_token", "encrypt_key")
+        return ", ".join(name for name in names if getattr(connector, name)) or "–"
+
+    @display(description=_("page"))
+    def page(self, connector: Connector) -> SafeString:
+        return format_html('<a href="{}">{}</a>', reverse("connector", args=[connector.pk]), connector.name)
+
+
+class SyncJobPages(ReadOnlyPages[SyncJob]):
+    """How syncs went."""
+
+    list_display = ["id", "connector", "trigger", "status", "phase", "processed", "failed", "removed", "created_at"]
+    list_filter = ["status", "trigger"]
+    search_fields = ["=id", "=connector__id", "error_code"]
+    list_select_related = ["connector"]
+    date_hierarchy = "created_at"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[SyncJob]:
+        return super().get_queryset(request).select_related("connector", "asked_by")
+
+
+organization_admin.register(Connector, ConnectorPages)
+organization_admin.register(SyncJob, SyncJobPages)
