@@ -9,6 +9,9 @@ class TeamsConfig(AppConfig):
     def ready(self) -> None:
         """Tell runs who knows roles and skills."""
         from runs import briefs  # noqa: PLC0415  models can't be read before this
+        from runs.engine import remembering  # noqa: PLC0415
+        from teams.board import ending  # noqa: PLC0415
         from teams.briefing import Desk  # noqa: PLC0415
 
         briefs.provide(Desk())
+        remembering.add_keeper(ending.keep)

@@ -18,6 +18,7 @@ from openintern.tenancy import audit
 from openintern.tenancy.models import Project
 from openintern.tenancy.scope import Scope
 from openintern.text import is_storable
+from teams.board import entries
 from teams.models import AgentInstance, Group, Member
 from teams.models.group import MOST_ROUNDS
 
@@ -147,7 +148,9 @@ def _keep(scope: Scope, group: Group, changed: dict[str, Any]) -> None:
 @transaction.atomic
 def delete(scope: Scope, group_id: str) -> None:
     """Remove a group. Runs that began with it keep what they were given."""
-    locked(scope, group_id).delete()
+    group = locked(scope, group_id)
+    entries.clear(group_id)
+    group.delete()
     audit.record_for(scope, "group.delete", object_id=group_id)
 
 

@@ -37,6 +37,14 @@ class ShelfQuerySet(models.QuerySet["Shelf"]):
             asked |= Q(agent=agent)
         return self.filter(Q(user=scope.user) | projects_of(scope) | asked)
 
+    def for_member(self, scope: Scope, *, board: str, agent: str) -> ShelfQuerySet:
+        """What a member of a team may see at its work: the board, its own, its projects', and the person's archive.
+
+        What else is the person's own isn't a team's business, and what a member writes is there for others to read.
+        """
+        ours = Q(board=board) | Q(agent=agent) | projects_of(scope)
+        return self.filter(ours | Q(user=scope.user, tier=Tier.ARCHIVAL))
+
     def of(self, owner: Owner) -> ShelfQuerySet:
         """The shelves of one owner, in the order in which they are locked."""
         return self.filter(**owner.columns()).order_by("pk")

@@ -4,8 +4,20 @@
 for one memory by its id. All of it inside `org_scope`.
 """
 
-from memory.search.finding import find_memory, search
+from memory.search.finding import find_as_member, find_memory, search, search_as_member
 from memory.search.hits import Answer, Explanation, Filters, Hit, Quote
 from memory.search.recalling import Budget, recall
 
-__all__ = ["Answer", "Budget", "Explanation", "Filters", "Hit", "Quote", "find_memory", "recall", "search"]
+__all__ = [
+    "Answer",
+    "Budget",
+    "Explanation",
+    "Filters",
+    "Hit",
+    "Quote",
+    "find_as_member",
+    "find_memory",
+    "recall",
+    "search",
+    "search_as_member",
+]

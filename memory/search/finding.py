@@ -59,6 +59,15 @@ def search(
     return search_shelves(visible, query, limit=limit, filters=filters, explain=explain)
 
 
+def search_as_member(
+    scope: Scope, query: str, *, board: str, agent: str, limit: int = 10, tiers: Iterable[str] = _ALL_TIERS
+) -> Answer:
+    """Return what answers `query` of that which a member of a team may see (see `Shelf.objects.for_member`)."""
+    shelves: Any = Shelf.objects
+    visible = shelves.for_member(scope, board=board, agent=agent).filter(tier__in=_known(tiers))
+    return search_shelves(visible, query, limit=limit)
+
+
 def search_shelves(
     shelves: QuerySet[Shelf],
     query: str,
@@ -93,7 +102,17 @@ def search_shelves(
 def find_memory(scope: Scope, memory_id: uuid.UUID | str, *, board: str = "", agent: str = "") -> Memory:
     """Return one memory that `scope` may see and that wasn't forgotten. Raises NotFound."""
     memories: Any = Memory.objects
-    visible = memories.for_scope(scope, board=board, agent=agent).filter(forgotten_at__isnull=True)
+    return _one(memories.for_scope(scope, board=board, agent=agent), memory_id)
+
+
+def find_as_member(scope: Scope, memory_id: uuid.UUID | str, *, board: str, agent: str) -> Memory:
+    """Return one memory that a member of a team may see and that wasn't forgotten. Raises NotFound."""
+    shelves: Any = Shelf.objects
+    return _one(Memory.objects.filter(shelf__in=shelves.for_member(scope, board=board, agent=agent)), memory_id)
+
+
+def _one(memories: QuerySet[Memory], memory_id: uuid.UUID | str) -> Memory:
+    visible = memories.filter(forgotten_at__isnull=True)
     try:
         found: Memory = visible.select_related("shelf").get(pk=uuid.UUID(str(memory_id)))
     except (ValueError, Memory.DoesNotExist):

@@ -47,14 +47,21 @@ class Recollection:
         return Draft(EventType.MEMORY_RECALLED, {"query": self.query, "hits": list(self.hits)})
 
 
-def recall(run: Run, scope: Scope, messages: list[Message]) -> Recollection | None:
-    """Return what may help to go on from `messages`; None if there is nothing."""
+def recall(run: Run, scope: Scope, messages: list[Message], *, agent_id: str = "") -> Recollection | None:
+    """Return what may help to go on from `messages`; None if there is nothing.
+
+    In a team's run, `agent_id` is the member whose turn it is: it recalls the board, and what it keeps for itself.
+    """
     most = settings.CONFIG.memory.recalled
     query = _query(messages)
     if not most or not query:
         return None
-    answer = search.recall(scope, query, limit=most)
-    shown = _unheard(run, answer.hits)
+    if run.group_id:  # what others of the team have said in this run is no part of the member's conversation
+        answer = search.recall(scope, query, limit=most, board=run.group_id, agent=agent_id)
+        shown = list(answer.hits)
+    else:
+        answer = search.recall(scope, query, limit=most)
+        shown = _unheard(run, answer.hits)
     hits = tuple(
         {"id": str(hit.id), "type": hit.tier, "score": round(hit.score, 3), "text": _gist(hit), "trust": hit.trust}
         for hit in shown

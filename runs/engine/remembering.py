@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import structlog
 from django.conf import settings
 from django.db import DatabaseError, transaction
@@ -15,6 +17,8 @@ from runs.events import EventType
 from runs.models import Event, Run
 
 logger = structlog.get_logger(__name__)
+
+_keepers: list[Callable[[Run], None]] = []
 
 _LONGEST_TASK = 2_000
 _LONGEST_ANSWER = 6_000
@@ -47,6 +51,21 @@ def remember_run(run: Run) -> None:
             )
     except (OpenInternError, DatabaseError):
         logger.warning("run not remembered", run=run.pk, exc_info=True)
+
+
+def add_keeper(keeper: Callable[[Run], None]) -> None:
+    """Have `keeper` called for each run that ends by itself, in the transaction that ends it; said once, at start-up."""
+    _keepers.append(keeper)
+
+
+def keep_what_stays(run: Run) -> None:
+    """Let those above keep what they want of a run that has just ended. As with its memory, none is in the way of its end."""
+    for keeper in _keepers:
+        try:
+            with transaction.atomic():  # a savepoint
+                keeper(run)
+        except (OpenInternError, DatabaseError):
+            logger.warning("not everything of a run was kept", run=run.pk, exc_info=True)
 
 
 def _evidence(run: Run) -> list[int]:

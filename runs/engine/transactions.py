@@ -36,7 +36,7 @@ from runs import budgets
 from runs.engine import approval, batch, effects, limits, model_call, plan, taint
 from runs.engine.batch import Planned, Result
 from runs.engine.outcomes import Fail, Wait
-from runs.engine.remembering import remember_run
+from runs.engine.remembering import keep_what_stays, remember_run
 from runs.engine.work import Work
 from runs.events import Draft, EventType
 from runs.llm.types import Answer, ToolCall
@@ -284,6 +284,7 @@ def _go_on(work: Work, move: Move) -> Work | None:
             remember_run(work.run)
         case Break():
             Approval.objects.withdraw(work.run)
+    keep_what_stays(work.run)
     tickets.close(work.run)
     return None
 

@@ -13,7 +13,6 @@ from memory.owners import Owner
 from memory.search import Hit
 from memory.writing import Origin
 from openintern.errors import OpenInternError
-from openintern.tenancy.scope import Scope
 from runs.tools.registry import ToolContext, ToolError, tool
 
 Tier = Literal["core", "episodic", "archival"]
@@ -34,7 +33,10 @@ def memory_search(
     """
     if not query.strip():
         raise ToolError("query is required")
-    answer = search.search(context.scope, query, limit=top_k, tiers=types)
+    if context.group_id:
+        answer = search.search_as_member(context.scope, query, limit=top_k, tiers=types, **_member(context))
+    else:
+        answer = search.search(context.scope, query, limit=top_k, tiers=types)
     return {
         "results": [_hit(hit) for hit in answer.hits],
         "not_yet_by_meaning": answer.missing_vectors,
@@ -44,7 +46,7 @@ def memory_search(
 @tool(risk="low", recovery="pure", hazard="none", taints=False)  # each hit says by itself whether it is from outside
 def memory_get(context: ToolContext, id: MemoryId) -> dict[str, Any]:
     """Return a memory whole, with its type, when it is from, and where it comes from."""
-    memory = _in_sight(context.scope, id)
+    memory = _in_sight(context, id)
     memories: Any = Memory.objects.filter(pk=memory.pk)
     memories.note_recalled(at=timezone.now())
     return {
@@ -72,14 +74,16 @@ def memory_write(
     ],
     metadata: Annotated[dict[str, Any], "Anything to keep with it"] = {},  # noqa: B006  pydantic copies it
     importance: Annotated[float, "From 0 to 1", Field(ge=0, le=1)] = 0.5,
-    shared: Annotated[bool, "For everybody in the project, not only for the person who gave the task"] = False,
+    shared: Annotated[
+        bool, "For everybody in the project, not only for the person who gave the task (in a team: for your role)"
+    ] = False,
 ) -> dict[str, Any]:
     """Remember something for later tasks. Writing what is remembered already changes nothing and returns that memory."""
     if not text.strip():
         raise ToolError("type and text are required")
     memory = _refusals_told(
         writing.remember,
-        owner=_owner(context.scope, shared=shared),
+        owner=_owner(context, shared=shared),
         tier=type,
         text=text,
         metadata=metadata,
@@ -101,8 +105,8 @@ def memory_write(
 )  # what is forgotten already stays so
 def memory_forget(context: ToolContext, id: MemoryId) -> dict[str, Any]:
     """Forget a memory. A person can bring it back for 30 days."""
-    memory = _in_sight(context.scope, id)
-    _require_hand(context.scope, memory)
+    memory = _in_sight(context, id)
+    _require_hand(context, memory)
     _refusals_told(forgetting.forget, [memory], at=timezone.now())
     return {"id": str(memory.pk), "forgotten": True}
 
@@ -136,27 +140,40 @@ def _source(origin: Hit | Memory) -> dict[str, Any]:
     return {name: value for name, value in told.items() if value}
 
 
-def _in_sight(scope: Scope, text: str) -> Memory:
+def _in_sight(context: ToolContext, text: str) -> Memory:
     try:
-        return search.find_memory(scope, text)
+        if context.group_id:
+            return search.find_as_member(context.scope, text, **_member(context))
+        return search.find_memory(context.scope, text)
     except OpenInternError as error:
         raise ToolError(f"There is no memory {text}") from error
 
 
-def _owner(scope: Scope, *, shared: bool) -> Owner:
-    """The scope is the run's, never the model's to choose."""
+def _member(context: ToolContext) -> dict[str, str]:
+    """As whom a member of a team remembers: the runner says so, never the model."""
+    return {"board": context.group_id, "agent": context.agent_id}
+
+
+def _owner(context: ToolContext, *, shared: bool) -> Owner:
+    """The scope is the run's, never the model's to choose. In a team, what a member keeps for itself is its role's."""
     if not shared:
-        return Owner.of_user(scope.user)
-    if scope.project is None:
+        return Owner(agent=context.agent_id) if context.group_id else Owner.of_user(context.scope.user)
+    if context.scope.project is None:
         raise ToolError("This task belongs to no project, so there is nobody to share it with; write it unshared")
-    return Owner.of_project(scope.project)
+    return Owner.of_project(context.scope.project)
 
 
-def _require_hand(scope: Scope, memory: Memory) -> None:
-    """An agent takes back what is its person's, and in a project what its person had written."""
-    mine = memory.owner == Owner.of_user(scope.user) or memory.author_id == scope.user.pk
-    if not mine:
+def _require_hand(context: ToolContext, memory: Memory) -> None:
+    """An agent takes back what is its own or its person's, and in a project what its person had written."""
+    if memory.owner.kind == "board":
+        raise ToolError("This stands on the team's board; a person has to take it from there")
+    mine = memory.owner in {Owner.of_user(context.scope.user), *_own(context)}
+    if not mine and memory.author_id != context.scope.user.pk:
         raise ToolError("This memory is shared and somebody else's; a person has to forget it on the memory page")
+
+
+def _own(context: ToolContext) -> list[Owner]:
+    return [Owner(agent=context.agent_id)] if context.group_id else []
 
 
 def _refusals_told(act: Any, *args: Any, **options: Any) -> Any:
