@@ -51,14 +51,25 @@ class History:
     secrets: set[str] = field(default_factory=set)  # what no event may hold: keys, and what is another organisation's
 
     def start(
-        self, text: str, *, session: str, marker: str = "", model: str = "gpt-5-mini", provider: str = "openai"
+        self,
+        text: str,
+        *,
+        session: str,
+        marker: str = "",
+        model: str = "gpt-5-mini",
+        provider: str = "openai",
+        group: str = "",
     ) -> str:
-        """Start a run over REST; its task carries a marker (the session's key unless told) that the provider sees."""
+        """Start a run over REST; its task carries a marker (the session's key unless told) that the provider sees.
+
+        With `group`, that team works on it.
+        """
         marker = f"marker:{marker or session}"
         body = {
             "input": f"{text} {marker}",
             "session_key": f"s_{session}",
             "llm_config": {"provider": provider, "model": model},
+            "group_id": group,
         }
         answer = self.person.with_key().post("/api/runs", body, content_type="application/json")
         assert answer.status_code == 201, answer.content

@@ -1,0 +1,62 @@
+"""Workers are killed under a team: the right member goes on, and nobody works twice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from openintern.ids import random_text
+from tests.conftest import Person
+from tests.faults.history import History
+from tests.faults.processes import WorkerCluster
+from tests.faults.tasks import strike
+from tests.faults.test_worker_death import kill_holder
+
+
+def make_team(person: Person, *names: str) -> str:
+    """Make roles of these names and a group of them over REST, the last one its lead; return the group's id."""
+    client, mark = person.with_key(), random_text(6)
+
+    def post(path: str, **body: Any) -> dict[str, Any]:
+        answer = client.post(f"/api/{path}", body, content_type="application/json")
+        assert answer.status_code == 201, answer.content
+        told: dict[str, Any] = answer.json()
+        return told
+
+    group = post("groups", name=f"team {mark}")["id"]
+    for name in names:
+        role = post("roles", name=f"{name} {mark}", system_prompt=f"You are {name}.", is_lead=name == names[-1])
+        post(f"groups/{group}/members", role_id=role["id"])
+    return str(group)
+
+
+def test_kill_9_under_each_member_of_a_team(shared_cluster: WorkerCluster, history: History, alice: Person) -> None:
+    session = random_text(10)
+    holds = [f"{name}-{session}" for name in ("first", "second", "lead")]
+    history.peer.script(
+        strike("keyed", f"keyed-{session}"),
+        {"text": "never heard", "hold": holds[0]},
+        {"text": "The sky is blue."},
+        {"text": "never heard", "hold": holds[1]},
+        {"text": "The sea is green."},
+        {"text": "never heard", "hold": holds[2]},
+        {"text": "Paint it."},
+        marker=f"marker:{session}",
+    )
+    run_id = history.start("which colour?", session=session, group=make_team(alice, "first", "second", "lead"))
+
+    for hold in holds:
+        history.peer.wait_held(hold, timeout=60)
+        kill_holder(history, run_id)
+    ended = history.wait_status(run_id, "completed", within=90)
+
+    log = history.events(run_id)
+    assert (ended["output"], ended["attempt"]) == ("Paint it.", 4)
+    for type_ in ("member.started", "member.completed"):
+        assert [event["payload"]["role"].split()[0] for event in log if event["type"] == type_] == [
+            "first",
+            "second",
+            "lead",
+        ]
+    assert sum(event["type"] == "message.decision" for event in log) == 1
+    assert {event["group_id"] for event in log} == {ended["group_id"]}
+    history.judge()

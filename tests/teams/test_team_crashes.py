@@ -1,0 +1,102 @@
+"""A worker dies over a team's run, wherever it may be: the right member goes on, none works twice, one decision is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from runs.engine import transactions
+from runs.models import Run
+from tests.conftest import Person, events_of, reload
+from tests.runs.conftest import crash_in, expire_leases, hire, ticket_of
+from tests.runs.test_crash_sweep import FURTHEST, Saboteur, work_sabotaged
+from tests.runs.test_effects import Tally, assert_whole
+from tests.runs.test_engine import calls
+from tests.teams.rosters import make_team, of_type, start_team, turns_of
+
+__all__ = ["crash_in", "hire"]
+
+Work = Callable[[], int]
+FAILING: list[dict[str, Any]] = [{"error": "LLM_BAD_REQUEST"}]
+
+
+def assert_one_course(person: Person, run: Run, *turns: str) -> None:
+    """The run came to its answer by these turns, each of which began once."""
+    events = events_of(person, run)
+    assert reload(person, run).output == "So be it."
+    assert turns_of(person, run) == list(turns)
+    assert len(of_type(events, "member.started")) == len(turns)
+    assert len(of_type(events, "message.decision")) == 1
+    assert len(of_type(events, "run.completed", "run.failed", "run.cancelled")) == 1
+    assert ticket_of(run) is None
+    assert_whole(person, run)
+
+
+@pytest.mark.slow
+def test_at_every_statement(alice: Person, work: Work, add_tool: Callable[..., Any]) -> None:
+    """`keyed` may run twice under one key; no turn is begun twice, and none is left out."""
+    scripts: dict[str, Any] = {"a": [calls("count"), {"text": "One."}], "b": FAILING, "lead": [{"text": "So be it."}]}
+    tally = Tally()
+    add_tool(tally.tool(), recovery="keyed", mutating=True)
+    group = make_team(alice, lead="lead", scripts=scripts)
+    for number in range(1, FURTHEST):
+        tally.keys.clear()
+        run = start_team(alice, group)
+        saboteur = Saboteur(number, cut=False)
+
+        work_sabotaged(saboteur)
+        expire_leases()
+        work()
+
+        assert_one_course(alice, run, "a", "b!", "lead")
+        assert len(set(tally.keys)) == 1, f"statement {number}"
+        if saboteur.left > 0:
+            break
+    else:
+        raise AssertionError(f"a team of three takes more than {FURTHEST} statements")
+    assert number > 60
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_around_the_end_of_a_turn(alice: Person, work: Work, crash_in: Callable[..., None], after: bool) -> None:
+    scripts: dict[str, Any] = {"a": [{"text": "One."}], "lead": [{"text": "So be it."}]}
+    run = start_team(alice, make_team(alice, lead="lead", scripts=scripts))
+
+    crash_in(transactions, "finish", after=after)
+    work()
+
+    assert_one_course(alice, run, "a", "lead")
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize(("policy", "turns"), [("continue", ["a!", "lead"]), ("retry", ["a!", "a!", "lead"])])
+def test_around_the_failure_of_a_member(
+    alice: Person, work: Work, crash_in: Callable[..., None], policy: str, turns: list[str], after: bool
+) -> None:
+    scripts: dict[str, Any] = {"a": FAILING, "lead": [{"text": "So be it."}]}
+    run = start_team(alice, make_team(alice, lead="lead", scripts=scripts, on_member_failure=policy))
+
+    crash_in(transactions, "fail", after=after)
+    work()
+
+    assert_one_course(alice, run, *turns)
+
+
+def test_one_who_takes_up_a_team_in_the_middle_hears_what_the_others_did(
+    alice: Person, work: Work, crash_in: Callable[..., None]
+) -> None:
+    """The lead's script goes by the conversation that it is shown, so one that heard of others' turns would be over."""
+    scripts: dict[str, Any] = {
+        "a": [calls("memory_search", query="x"), {"text": "One."}],
+        "lead": [{"text": "So be it."}],
+    }
+    run = start_team(alice, make_team(alice, lead="lead", scripts=scripts))
+
+    crash_in(transactions, "finish_step", after=True)
+    crash_in(transactions, "finish", after=True)
+    work()
+
+    assert_one_course(alice, run, "a", "lead")
+    assert reload(alice, run).attempt == 3
