@@ -214,6 +214,38 @@ def test_steps_are_limited_by_turn(alice: Person, work: Work, settings: Any, add
     assert reload(alice, run).output == "So."
 
 
+def test_the_lead_sends_work_back_and_decides_in_the_next_round(
+    alice: Person, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = heard(monkeypatch)
+    group = make_team(alice, lead="lead", scripts={"a": [], "b": [], "lead": []})
+    with org_scope(alice.org):
+        asked = Role.objects.get(memberships__group=group, name__startswith="b ")
+    lead = [
+        [calls("ask_member", to=asked.name, text="look again at the sea"), {"text": "Not yet."}],
+        [calls("decide", decision="Paint it green.", next_actions=["buy paint"]), {"text": "Green."}],
+    ]
+    scripts = {"a": [{"text": "Blue."}], "b": [{"text": "Grey."}, {"text": "Green."}], "lead": [*lead[0], *lead[1]]}
+    for name, steps in scripts.items():
+        scripted.play(f"{name} {group.pk}", *steps)
+        with org_scope(alice.org):
+            member = Role.objects.filter(memberships__group=group, name__startswith=f"{name} ")
+            member.update(model=f"scripted/{name} {group.pk}")
+    run = start_team(alice, group)
+
+    work()
+
+    assert turns_of(alice, run) == ["a", "b", "lead", "b", "lead"]
+    assert reload(alice, run).output == "Green."
+    again, second = sent[4], sent[5]
+    assert "> look again at the sea" in again[2]["content"]
+    assert again[2]["content"].count("> Grey.") == 1
+    assert "> Green." in second[2]["content"]
+    assert "> Grey." not in second[2]["content"]
+    decisions = of_type(events_of(alice, run), "message.decision")
+    assert [event.payload["decision"] for event in decisions] == ["Paint it green."]
+
+
 def test_tokens_are_limited_for_the_run_as_a_whole(alice: Person, work: Work, settings: Any) -> None:
     settings.CONFIG = limited(max_tokens_per_run=100)
     run = start_team(alice, make_team(alice, lead="lead", scripts=THREE))
