@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from runs.llm.demo.calls import Asking, Batch, Plan, Reply, Report, Toolbox
 from runs.llm.demo.team.citations import all_citations, citations, gist
 from runs.llm.demo.team.seat import Seat
@@ -44,7 +46,11 @@ def _sum_up(seat: Seat, tools: Toolbox, voice: Voice) -> Plan:
 
 def _because(seat: Seat, number: int, voice: Voice) -> str:
     names = [one.name for one in seat.of_others] or [seat.name]
-    return voice.say("team_rationale", names=voice.names(names), number=number)
+    return voice.say(
+        "team_rationale",
+        names=voice.names(names),
+        evidence=voice.count(number, one="team_one_piece", many="team_pieces"),
+    )
 
 
 def _may_ask(seat: Seat, tools: Toolbox) -> bool:
@@ -59,16 +65,20 @@ def _send_back(seat: Seat, tools: Toolbox, voice: Voice) -> Plan:
 
 
 def _entries(texts: list[str], tools: Toolbox, voice: Voice) -> Asking[list[str]]:
-    """Return the ids of the board's entries that say what was found, each sentence's newest."""
+    """Return the ids of the board's entries that say what was found in this run."""
     calls = tools.call("read_board", kinds=["evidence"])
     replies: list[Reply] = (yield Batch(voice.say("team_say_board"), tuple(calls))) if calls else []
     told = [hit for reply in replies for hit in reply.items("results") if isinstance(hit, dict)]
-    ids = [
-        str(hit.get("entry_id"))
-        for text in texts
-        for hit in [hit for hit in told if text in str(hit.get("text", ""))][:2]
-    ]
+    fitting = [hit for text in texts for hit in told if text in str(hit.get("text", ""))]
+    now = next((_run_of(hit) for hit in told if hit in fitting and not hit.get("pinned")), None)
+    ids = [str(hit.get("entry_id")) for hit in fitting if _run_of(hit) == now]
     return list(dict.fromkeys(ids))[:MOST_EVIDENCE]
+
+
+def _run_of(hit: dict[str, Any]) -> Any:
+    """The run that an entry comes from: the newest of those that fit is the one under way."""
+    source = hit.get("source")
+    return source.get("run_id") if isinstance(source, dict) else None
 
 
 def _decide(decision: str, rationale: str, entries: list[str], tools: Toolbox, voice: Voice) -> Asking[None]:

@@ -177,9 +177,11 @@ PHRASES: dict[str, tuple[str, str]] = {
     ),
     "team_no_evidence": ("No member could name a source.", "没有成员能给出出处。"),
     "team_rationale": (
-        "It rests on what {names} found: {number} piece(s) of evidence, each with its source.",
-        "依据 {names} 的发现：{number} 条证据，均有出处。",
+        "It rests on what {names} found: {evidence}.",
+        "依据 {names} 的发现：{evidence}。",
     ),
+    "team_one_piece": ("one piece of evidence on the board", "黑板上的 1 条证据"),
+    "team_pieces": ("{count} pieces of evidence on the board", "黑板上的 {count} 条证据"),
     "team_next": ("Add a file or a memory that answers it, and ask again", "补充能回答它的文件或记忆，然后再问一次"),
     "team_say_check": ("I open the sources that were named.", "我来打开提到的出处。"),
     "team_say_post": ("I tell the team.", "我告诉团队。"),
