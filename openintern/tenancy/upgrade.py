@@ -7,6 +7,7 @@ Records, transactions and order are Django's: its own `migrate`, killed anywhere
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ connection: Any = _connection  # what django-tenants adds to it has no types
 
 #: A table that somebody keeps locked makes its own organisation wait for the next try, not the whole deploy.
 _LOCK_TIMEOUT: Final = "30s"
+_loading: Final = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ def upgrade(schema: str) -> None:
     with _inside(schema):
         MigrationRecorder(connection).ensure_schema()  # seen only without `public` in sight
         connection.set_schema(schema)
-        executor = MigrationExecutor(connection)
+        executor = _executor()
         for step in _steps(frozenset(executor.loader.applied_migrations)):
             _take(step, executor)
         executor.check_replacements()
@@ -54,6 +56,12 @@ def upgrade(schema: str) -> None:
 def forget() -> None:
     """Free the memory that the ways take up."""
     _steps.cache_clear()
+
+
+def _executor() -> MigrationExecutor:
+    """Return Django's, one at a time: it reloads the packages of migrations, and who lists one meanwhile misses some."""
+    with _loading:
+        return MigrationExecutor(connection)
 
 
 @contextmanager
@@ -73,7 +81,7 @@ def _inside(schema: str) -> Iterator[None]:
 @lru_cache(maxsize=4)
 def _steps(applied: frozenset[tuple[str, str]]) -> tuple[Step, ...]:
     """Return the way from `applied` to the newest, for the schema that is entered and all that stand where it does."""
-    executor = MigrationExecutor(connection)
+    executor = _executor()
     loader = executor.loader
     state = ProjectState(real_apps=loader.unmigrated_apps)
     steps: list[Step] = []
