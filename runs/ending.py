@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
 from openintern.tenancy import audit
 from openintern.tenancy.scope import Scope
-from runs import budgets, log
+from runs import budgets, family, log
 from runs.events import Draft, EventType
-from runs.models import Approval, Run
+from runs.models import Approval, Effect, Run
 from runs.queue import tickets
 
 
@@ -30,4 +31,18 @@ def cancel(scope: Scope, run: Run, *, at: datetime, why: str = "", **changes: An
     Approval.objects.withdraw(run)
     budgets.release(run)
     tickets.withdraw(run)
+    end_with(scope, run, at=at)
     audit.record_for(scope, "run.cancel", object_id=run.pk, **({"reason": why} if why else {}))
+
+
+def end_with(scope: Scope, run: Run, *, at: datetime) -> None:
+    """End what a run that ends has begun, in the same transaction, and have its parent hear of it after that."""
+    for child in family.unfinished_children(run):
+        cancel(scope, child, at=at, why="parent_ended")
+    family.tell_parent(run)
+
+
+def end_overdue(scope: Scope, overdue: Iterable[Effect], *, at: datetime) -> None:
+    """End the runs that calls have waited for too long. The run of the calls is locked."""
+    for child in family.children_awaited_by(overdue):
+        cancel(scope, child, at=at, why="overdue")

@@ -17,7 +17,7 @@ from openintern.tenancy import audit
 from openintern.tenancy.scope import Scope
 from openintern.text import is_storable, shorten
 from runs import idempotency, log
-from runs.briefs import team_of
+from runs.briefs import TeamBrief, team_of
 from runs.ending import cancel
 from runs.events import Draft, EventType
 from runs.files.attachments import attach
@@ -56,10 +56,16 @@ def create_run(  # noqa: PLR0913  all that a task can say
     follows: Run | None = None,
     idempotency_key: str | None = None,
     delegated: Lists | None = None,
+    under: Run | None = None,
+    pinned: dict[str, Any] | None = None,
 ) -> Run:
     """Accept a task: the run, its ticket, the audit row and the workers' wake-up commit together.
 
-    With `group_id`, a team works on it: in the group's project, if it has one. `attachments` are ids of uploads; `delegated` narrows what the run may do. `history` ({"role", "content"}, the oldest
+    With `group_id`, a team works on it: in the group's project, if it has one. One that comes from another run (`under`,
+    which is locked) belongs to that one's conversation without being heard in it, and to its project; `pinned` goes into its
+    configuration (`runs.delegating`).
+
+    `attachments` are ids of uploads; `delegated` narrows what the run may do. `history` ({"role", "content"}, the oldest
     first) takes the place of what the session's earlier runs said, all but the end of the one that it `follows`, where the
     client left too early to hear it; `instructions` are added to the agent's prompt. A second call with the same
     `idempotency_key` returns the run of the first. Raises VALIDATION_ERROR for an empty task, a bad key, an upload that
@@ -73,7 +79,8 @@ def create_run(  # noqa: PLR0913  all that a task can say
     asked = idempotency.digest(told | {"attachments": list(attachments)})
     if idempotency_key and (earlier := idempotency.earlier_run(scope, idempotency_key, request_digest=asked)):
         return earlier
-    require_patience(scope)
+    if under is None:
+        require_patience(scope)
     _check_text("input", text)
     text = redact_text(text)
     if not re.fullmatch(SESSION_KEY_PATTERN, session_key):
@@ -82,23 +89,28 @@ def create_run(  # noqa: PLR0913  all that a task can say
         raise Invalid("agent_id", "Must be 1 to 100 letters, digits, '.', ':', '_' or '-'")
     agent_id, role_id, group_id = _agent(agent_id, role_id, group_id)
     if group_id:
-        team = team_of(scope, group_id)
+        team = _team(scope, group_id, under=under)
         scope = replace(scope, project=team.project or scope.project)
         config = pin_team(team, llm_config, delegated=delegated or Lists())
     else:
         config = pin(role_id, llm_config, delegated=delegated or Lists())
-    session = _open_session(scope, session_key, title=text, at=at)
-    make_room(scope, session, strategy=multitask_strategy, at=at)
+    if under is None:
+        session = _open_session(scope, session_key, title=text, at=at)
+        make_room(scope, session, strategy=multitask_strategy, at=at)
+    else:
+        session = under.session
     run = Run.objects.create(
         session=session,
         user=scope.user,
         project=scope.project,
+        parent=under,
         agent_id=agent_id,
         group_id=group_id,
         input=text,
         config=config
         | {"attachments": attach(scope, attachments)}
-        | _heard(history, instructions=instructions, follows=follows),
+        | _heard(history, instructions=instructions, follows=follows)
+        | (pinned or {}),
         idempotency_key=idempotency_key or None,
         request_digest=asked if idempotency_key else "",
     )
@@ -233,6 +245,14 @@ def _agent(agent_id: str, role_id: str, group_id: str) -> tuple[str, str, str]:
             raise Invalid("agent_id", "Names another role than role_id")
         return agent_id, agent_id, ""
     return (role_id if role_id and agent_id == DEFAULT_AGENT else agent_id), role_id, ""
+
+
+def _team(scope: Scope, group_id: str, *, under: Run | None) -> TeamBrief:
+    """Return the team; to a run of another project, one that belongs to a project is not there."""
+    team = team_of(scope, group_id)
+    if under is not None and team.project is not None and team.project.pk != under.project_id:
+        raise NotFound("Group")
+    return team
 
 
 def _check_text(field: str, text: str) -> None:

@@ -58,9 +58,17 @@ def _strategy(text: str) -> Strategy:
 
 
 def _under_way(session: Session) -> list[Run]:
-    """The session's unfinished runs, locked, after every other new run of the session has decided."""
+    """The session's unfinished runs, locked, after every other new run of the session has decided.
+
+    What came from them ends with them.
+    """
     Session.objects.select_for_update().get(pk=session.pk)
-    runs = Run.objects.unfinished().filter(session=session).select_related("session").order_by("created_at", "pk")
+    runs = (
+        Run.objects.unfinished()
+        .filter(session=session, parent=None)
+        .select_related("session")
+        .order_by("created_at", "pk")
+    )
     return list(runs.select_for_update(of=("self",)))
 
 

@@ -8,6 +8,7 @@ from openintern.tenancy.models import Membership
 from runs.engine.outcomes import Fail
 from runs.engine.turn import Turn
 from runs.engine.work import Work
+from runs.family import family_of
 from runs.llm.types import Usage
 from runs.models import Run
 from runs.queue.claims import MAX_LOSSES
@@ -25,16 +26,24 @@ def before_work(work: Work, *, losses: int) -> Fail | None:
 
 def before_model_call(work: Work) -> Fail | None:
     """Say which limit the next model call would pass, or that it would get the run nowhere."""
-    run = work.run
-    used = run.prompt_tokens + run.completion_tokens
-    return work.track.dead_end() or _passed(run, work.turn, step=run.step, tokens=used, cost=run.cost)
+    used, cost = _used(work)
+    return work.track.dead_end() or _passed(work.run, work.turn, step=work.run.step, tokens=used, cost=cost)
 
 
 def allow_another_step(work: Work, usage: Usage) -> bool:
     """Whether the agent may ask once more after the answer, not stored yet, that used this much."""
+    used, cost = _used(work)
+    used += usage.prompt_tokens + usage.completion_tokens
+    return _passed(work.run, work.turn, step=work.run.step + 1, tokens=used, cost=cost + (usage.cost or 0)) is None
+
+
+def _used(work: Work) -> tuple[int, Decimal]:
+    """What counts against the limits in tokens and money: of a task that several runs work on, what all have used."""
     run = work.run
-    used = run.prompt_tokens + run.completion_tokens + usage.prompt_tokens + usage.completion_tokens
-    return _passed(run, work.turn, step=run.step + 1, tokens=used, cost=run.cost + (usage.cost or 0)) is None
+    if not work.shares_limits:
+        return run.prompt_tokens + run.completion_tokens, run.cost
+    together = family_of(run)
+    return together.tokens, together.cost
 
 
 def _passed(run: Run, turn: Turn, *, step: int, tokens: int, cost: Decimal) -> Fail | None:

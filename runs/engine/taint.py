@@ -15,6 +15,7 @@ from memory.models import Trust
 from runs.engine import doom_loop
 from runs.engine.conversation import earlier_run_ids
 from runs.events import Draft, EventType
+from runs.family import DELEGATION
 from runs.models import Event, Run
 from runs.tools.registry import tools
 
@@ -34,7 +35,7 @@ _OURS = frozenset(
 
 @dataclass(frozen=True)
 class Taint:
-    """Where it came from: `source` is `tool`, `memory`, `message`, `attachment` or `session`; `about` says which."""
+    """Where it came from: `source` is `tool`, `memory`, `message`, `attachment`, `session` or `run`; `about` says which."""
 
     source: str
     about: str
@@ -49,7 +50,12 @@ class Taint:
 
 
 def of_beginning(run: Run) -> Taint | None:
-    """Return what a run has from its very beginning: files that were sent along, and what its session has heard."""
+    """Return what a run has from its very beginning: files that were sent along, and what its session has heard.
+
+    What a run gives to another one is its own words: text from outside, once it has read such text itself.
+    """
+    if (delegation := run.config.get(DELEGATION)) is not None:
+        return Taint("run", str(run.parent_id)) if delegation["is_tainted"] else None
     if attached := run.config.get("attachments"):
         return Taint("attachment", str(attached[0]["original_name"]))
     if (untold := _of_history(run)) is not None:

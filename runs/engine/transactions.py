@@ -33,6 +33,7 @@ from openintern.tenancy.models import Membership, Organization
 from openintern.tenancy.roles import Role
 from openintern.tenancy.scope import Scope
 from runs import budgets
+from runs.ending import end_overdue, end_with
 from runs.engine import approval, batch, effects, limits, model_call, plan, taint
 from runs.engine.batch import Planned, Result
 from runs.engine.outcomes import Fail, Wait
@@ -157,7 +158,9 @@ def wait_for_answers(work: Work, results: list[Result], *, order: Sequence[ToolC
         results = effects.undelivered(run, results)
         effects.settle(run, results)
         drafts = plan.result_drafts(results, order=order)
-        drafts += [plan.overdue_draft(row) for row in effects.expire(run)]
+        overdue = effects.expire(run)
+        end_overdue(work.scope, overdue, at=timezone.now())
+        drafts += [plan.overdue_draft(row) for row in overdue]
         waits_for = effects.awaited(run)
         if waits_for:
             waiting = plan.waiting_for(waits_for)
@@ -285,6 +288,7 @@ def _go_on(work: Work, move: Move) -> Work | None:
         case Break():
             Approval.objects.withdraw(work.run)
     keep_what_stays(work.run)
+    end_with(work.scope, work.run, at=timezone.now())
     tickets.close(work.run)
     return None
 

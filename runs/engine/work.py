@@ -21,6 +21,7 @@ from runs.engine.recall import Recollection
 from runs.engine.taint import Taint
 from runs.engine.turn import Turn
 from runs.events import OF_THE_RUN, Draft, EventType
+from runs.family import DELEGATED_RUN, DELEGATION
 from runs.llm import context
 from runs.models import Checkpoint, Event, Run
 from runs.programs import program_of
@@ -58,6 +59,8 @@ class Work:
     held: Reservation | None = None  # what is reserved for the model call that is under way, or the next
     is_budgeted: bool = False  # whether anything was reserved for the last one
 
+    has_delegated: bool = False  # by the log
+
     def __post_init__(self) -> None:
         self._active_before = self.run.active_ms
         self.program = program_of(self.run)
@@ -77,6 +80,11 @@ class Work:
     def is_tainted(self) -> bool:
         """Whether text from outside has come into the context, be it only by what was recalled just now."""
         return self.run.taint is not None or self._taint_of([]) is not None
+
+    @property
+    def shares_limits(self) -> bool:
+        """Whether other runs draw on the same limits: one that it comes from, or those that it gave work to."""
+        return self.has_delegated or DELEGATION in self.run.config
 
     @cached_property
     def workspace(self) -> Workspace:
@@ -105,6 +113,7 @@ class Work:
         self.turn = self.program.turn(self.run)
         spoken = self._spoken(upto=self.known_seq, types=conversation.REMEMBERED) if self.known_seq else []
         self.call_ids |= self._earlier_call_ids()
+        self.has_delegated = self.turn.first_seq > 1 and self.run.children.exists()
         checkpoint = Checkpoint.objects.filter(run=self.run).order_by("-step").first() if spoken else None
         finished = checkpoint.seq if checkpoint else 0
         self.compaction = conversation.Compaction.latest(spoken)
@@ -235,6 +244,8 @@ class Work:
         self.noted_taint = self.noted_taint or taint.first_in(self.run, events)
         for event in events:
             match event.type:
+                case EventType.TOOL_RESULT:
+                    self.has_delegated |= (event.payload.get("awaited") or {}).get("kind") == DELEGATED_RUN
                 case EventType.RUN_WARNING:
                     self.warned.add(event.payload["code"])
                 case EventType.LLM_CALLED:

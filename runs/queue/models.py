@@ -22,7 +22,8 @@ class Ticket(models.Model):
     | parked    | null, or a time to come | null  |
 
     The lane is (organisation, session): only its oldest ticket can be claimed, so its runs are serial,
-    and a parked run (waiting for a person) keeps its place.
+    and a parked run (waiting for a person) keeps its place. A run that comes from another one has a lane of its own,
+    which is a number below 0: it goes on while its parent, ahead of it, waits for it.
     """
 
     organization = models.ForeignKey(Organization, models.CASCADE, related_name="+", db_index=False)

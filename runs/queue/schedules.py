@@ -21,6 +21,7 @@ DAILY = (
 
 #: Name, and what is called, every minute.
 EVERY_MINUTE = (
+    ("ended children", "runs.family.deliver_all"),
     ("connectors", "connectors.syncing.polling.poll_all"),
     ("scheduled runs", "runs.scheduling.firing.fire_all"),
 )

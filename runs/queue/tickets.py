@@ -6,6 +6,7 @@ The run's organisation is the one whose schema is entered.
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime
 from typing import cast
 
@@ -30,7 +31,7 @@ def enqueue(run: Run) -> None:
     Turn.objects.bulk_create([Turn(organization=org)], ignore_conflicts=True)
     Ticket.objects.create(
         organization=org,
-        session_id=run.session_id,
+        session_id=_lane_of(run),
         run_id=run.pk,
         model=run.config["model"]["model"][:200],
         attempt=run.attempt,
@@ -90,6 +91,13 @@ def withdraw(run: Run) -> None:
     _of(run).filter(Q(lease_expires_at=None) | Q(lease_expires_at__lt=Now())).delete()
     notify(STOP, run.pk)
     notify(WORK, run.pk)
+
+
+def _lane_of(run: Run) -> int:
+    """The lane of a run: its session's. One that comes from another has its own, or it would stand behind its parent."""
+    if run.parent_id is None:
+        return int(run.session_id)
+    return -1 - int.from_bytes(hashlib.sha256(run.pk.encode()).digest()[:7])
 
 
 def _of(run: Run) -> QuerySet[Ticket]:

@@ -1,0 +1,158 @@
+"""A run and those that come from it: what they draw on together, what ends with what, and how a parent hears.
+
+Locks go from a parent to its children and never back: a run that ends ends what it has begun in the same transaction,
+and its own parent hears of it in another, after that one has committed. What a crash in between leaves undone, the sweep
+finds (`deliver_all`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import partial
+from typing import Any, Final
+
+import structlog
+from django.db import connection, transaction
+from django.db.models import Exists, OuterRef
+
+from memory.listening import organizations_where
+from openintern.tenancy.models import Organization
+from openintern.tenancy.scope import org_scope
+from runs.delivery import Delivery, deliver
+from runs.models import Effect, Run
+
+logger = structlog.get_logger(__name__)
+
+#: What a run waits for that has given work to another one; also where the child's configuration tells of it.
+DELEGATED_RUN: Final = "delegated_run"
+DELEGATION: Final = "delegation"
+#: How many runs may stand above a delegated one.
+DEEPEST: Final = 3
+#: How many runs a task may come to, the first one included.
+LARGEST: Final = 40
+
+_FAMILY: Final = """
+    WITH RECURSIVE family AS (
+        SELECT id, prompt_tokens, completion_tokens, cost FROM runs_run WHERE id = %s
+        UNION ALL
+        SELECT run.id, run.prompt_tokens, run.completion_tokens, run.cost
+        FROM runs_run AS run JOIN family ON run.parent_id = family.id
+    )
+    SELECT count(*), coalesce(sum(prompt_tokens + completion_tokens), 0), coalesce(sum(cost), 0) FROM family
+"""
+
+
+@dataclass(frozen=True)
+class Family:
+    """How many runs came of a task, and what they have used together."""
+
+    runs: int
+    tokens: int
+    cost: Decimal
+
+
+def family_of(run: Run) -> Family:
+    """Return what the task that `run` belongs to has come to, from its first run down."""
+    with connection.cursor() as cursor:
+        cursor.execute(_FAMILY, [root_id(run)])
+        runs, tokens, cost = cursor.fetchone()
+    return Family(runs, int(tokens), cost)
+
+
+def root_id(run: Run) -> str:
+    """Return the run that a person gave the task to."""
+    return str((run.config.get(DELEGATION) or {}).get("root", run.pk))
+
+
+def depth(run: Run) -> int:
+    """Return how many runs stand above it."""
+    return int((run.config.get(DELEGATION) or {}).get("depth", 0))
+
+
+def unfinished_children(run: Run) -> list[Run]:
+    """Return the children of an ended, locked run that have not ended, locked."""
+    children = Run.objects.unfinished().filter(parent=run).select_related("session").order_by("pk")
+    return list(children.select_for_update(of=("self",)))
+
+
+def children_awaited_by(effects: Iterable[Effect]) -> list[Run]:
+    """Return the unfinished runs, locked, that calls waited for."""
+    ids = [effect.awaits_reference for effect in effects if effect.awaits_kind == DELEGATED_RUN]
+    if not ids:
+        return []
+    children = Run.objects.unfinished().filter(pk__in=ids).select_related("session").order_by("pk")
+    return list(children.select_for_update(of=("self",)))
+
+
+def tell_parent(run: Run) -> None:
+    """Have the parent of a run that ends hear of it, once that is committed."""
+    if run.parent_id is not None:
+        transaction.on_commit(partial(deliver_end, run.pk), robust=True)
+
+
+def deliver_end(run_id: str) -> bool:
+    """Give a run that has ended to the call that waits for it; False if none does (any more). May be repeated."""
+    run = Run.objects.filter(pk=run_id).first()
+    if run is None or not run.is_final or run.parent_id is None:
+        return False
+    told = run.config.get(DELEGATION) or {}
+    return deliver(run.parent_id, told.get("tool_call_id", ""), _delivery(run))
+
+
+def deliver_all() -> int:
+    """Deliver what a crash kept from being delivered, in every organisation; called every minute. Returns how many were."""
+    delivered = 0
+    for org in _with_waiting():
+        try:
+            with org_scope(org):
+                delivered += deliver_missing()
+        except Exception:  # the outermost edge of a scheduled task: one organisation's trouble is not the others'
+            logger.exception("ended runs can't be delivered", org=org.slug)
+    return delivered
+
+
+def deliver_missing() -> int:
+    """Deliver the ends that calls of the current organisation still wait for; return how many landed."""
+    waiting = Effect.objects.filter(awaits_kind=DELEGATED_RUN, status=Effect.Status.AWAITED)
+    running = Run.objects.unfinished().filter(pk=OuterRef("awaits_reference"))
+    landed = 0
+    for effect in waiting.filter(~Exists(running)).order_by("pk")[:1000]:
+        reference = str(effect.awaits_reference)
+        if Run.objects.filter(pk=reference).exists():
+            landed += deliver_end(reference)
+        else:
+            gone = Delivery(
+                kind=DELEGATED_RUN, reference=reference, error="The delegated run was deleted", code="DELEGATION_GONE"
+            )
+            landed += deliver(effect.run_id, effect.tool_call_id, gone)
+    return landed
+
+
+def _with_waiting() -> list[Organization]:
+    condition = "status = 'awaited' AND awaits_kind = %(kind)s"
+    return organizations_where(table="runs_effect", condition=condition, values={"kind": DELEGATED_RUN})
+
+
+def _delivery(run: Run) -> Delivery:
+    about: dict[str, Any] = {"status": run.status}
+    common: dict[str, Any] = {
+        "kind": DELEGATED_RUN,
+        "reference": run.pk,
+        "is_tainted": run.taint is not None,
+        "about": about,
+    }
+    match run.status:
+        case Run.Status.COMPLETED:
+            return Delivery(**common, value=result_of(run))
+        case Run.Status.CANCELLED:
+            return Delivery(**common, error=f"The delegated run {run.pk} was cancelled", code="DELEGATION_CANCELLED")
+    error = run.error or {}
+    message = f"The delegated run {run.pk} failed: {error.get('message', '')} ({error.get('code', '')})"
+    return Delivery(**common, error=message, code="DELEGATION_FAILED")
+
+
+def result_of(run: Run) -> dict[str, Any]:
+    """Return what a completed run comes to for whoever gave it the work."""
+    return {"run_id": run.pk, "status": run.status, "output": run.output or ""}
