@@ -14,16 +14,21 @@ from openintern.tenancy.scope import org_scope
 from teams import groups, members, roles
 from teams.models import Group, Role
 from tests.conftest import Person
-<<<<<<< HEAD
-from tests.runs.conftest import add_tool, alice, bob, charlie, empty_queue, start_run, work
+from tests.runs.conftest import add_tool, alice, bob, charlie, crash_in, empty_queue, hire, start_run, work
 from tests.teams.boards import make_team
 
-__all__ = ["add_tool", "alice", "bob", "charlie", "empty_queue", "make_team", "start_run", "work"]
-=======
-from tests.runs.conftest import add_tool, alice, bob, charlie, crash_in, empty_queue, hire, start_run, work
-
-__all__ = ["add_tool", "alice", "bob", "charlie", "crash_in", "empty_queue", "hire", "start_run", "work"]
->>>>>>> 160b868 (Let a run give work to another one, and wait for it)
+__all__ = [
+    "add_tool",
+    "alice",
+    "bob",
+    "charlie",
+    "crash_in",
+    "empty_queue",
+    "hire",
+    "make_team",
+    "start_run",
+    "work",
+]
 
 _number = iter(range(1_000_000))
 
