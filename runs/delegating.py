@@ -1,4 +1,4 @@
-"""Giving part of a task to another agent or team: a run that comes from a run.
+"""Giving part of a task to another role or team: a run that comes from a run.
 
 The child is found again by the call that asked for it, so that a call which is carried out twice makes one child. It
 acts for the same person in the same project, draws on the same limits, and may do nothing that its parent may not.
@@ -29,18 +29,18 @@ MOST: Final = 8
 
 @transaction.atomic
 def delegate(
-    context: ToolContext, *, text: str, agent_id: str = "main", role_id: str = "", only: Sequence[str] = ()
+    context: ToolContext, *, text: str, role_id: str = "", group_id: str = "", only: Sequence[str] = ()
 ) -> Answer:
     """Begin a run for a tool call, or find the one that it has begun, and have the call wait for its end.
 
     `only` narrows what it may use to these tools. Raises ToolError for whatever the model should read: that it is too
-    deep or one too many, that there is no such agent, that a tool isn't the caller's to pass on.
+    deep or one too many, that there is no such role or team, that a tool isn't the caller's to pass on.
     """
     parent = _lock_parent(context)
     child = Run.objects.filter(parent=parent, config__delegation__tool_call_id=context.tool_call_id).first()
     if child is None:
         _check_room(parent)
-        child = _begin(context, parent, text=text, agent_id=agent_id, role_id=role_id, only=only)
+        child = _begin(context, parent, text=text, role_id=role_id, group_id=group_id, only=only)
     return Later(
         kind=DELEGATED_RUN,
         reference=child.pk,
@@ -72,14 +72,14 @@ def _check_room(parent: Run) -> None:
         raise ToolError(f"One task can't come to more than {family.LARGEST} runs: do it yourself")
 
 
-def _begin(context: ToolContext, parent: Run, *, text: str, agent_id: str, role_id: str, only: Sequence[str]) -> Run:
+def _begin(context: ToolContext, parent: Run, *, text: str, role_id: str, group_id: str, only: Sequence[str]) -> Run:
     try:
         return create_run(
             context.scope,
             text=text,
             at=timezone.now(),
-            agent_id=agent_id,
             role_id=role_id,
+            group_id=group_id,
             delegated=narrowed(_mandate_of(parent), only),
             under=parent,
             pinned=_pinned(parent, context),

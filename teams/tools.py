@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field
 
 from runs.tools.registry import ToolContext, ToolError, tool
+from teams import delegating as _delegating  # noqa: F401  registers its tools
 from teams.messages import tools as _messages  # noqa: F401  registers them
 from teams.models import SkillVersion
 

@@ -16,7 +16,6 @@ from runs import delegating, family, lifecycle
 from runs.engine import transactions
 from runs.llm import scripted
 from runs.models import Run
-from runs.tools import registry
 from runs.tools.policy import Lists, Mandate
 from runs.tools.registry import ToolContext, ToolError
 from teams.models import Role
@@ -51,7 +50,7 @@ def hand_out_to(*roles: Role, **arguments: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(autouse=True)
-def hand_out(add_tool: AddTool) -> registry.Tool:
+def hand_out(add_tool: AddTool) -> Any:
     def hand_out(context: ToolContext, role: str, goal: str = "Find out", only: list[str] | None = None) -> Any:
         """Give work to somebody."""
         return delegating.delegate(context, text=goal, role_id=role, only=only or ())
