@@ -37,13 +37,14 @@ def pin_team(team: TeamBrief, llm_config: dict[str, Any] | None, *, delegated: L
     """Return what a team's run will be done with: each member as `pin` has it, beside what is the run's as a whole.
 
     A model that the task names takes the place of every member's own. The run counts to the model of the lead, or of
-    the last member. Raises VALIDATION_ERROR for a model that the operator doesn't allow.
+    the last member, and has the time of all of them together. Raises VALIDATION_ERROR for a model that the operator doesn't allow.
     """
     members = [_member(one, llm_config, delegated=delegated) for one in team.members]
     leading = next((one for one in members if one["is_lead"]), members[-1])
     rules = ("id", "name", "mode", "quorum", "max_rounds", "on_member_failure")
     return {
         **_limits(),
+        "timeout_ms": settings.CONFIG.agent.timeout_ms * len(members),
         **{name: leading["config"][name] for name in ("model", "context_tokens")},
         "role": None,
         "prompt": "",

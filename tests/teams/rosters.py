@@ -10,6 +10,7 @@ from django.utils import timezone
 from openintern.ids import random_text
 from openintern.tenancy.scope import org_scope
 from runs import lifecycle
+from runs.llm import scripted
 from runs.models import Event, Run
 from teams import roles
 from teams.models import AgentInstance, Group, Member
@@ -18,8 +19,14 @@ from tests.conftest import Person, events_of
 Steps = list[dict[str, Any]]
 
 
-def make_team(person: Person, *, lead: str = "", scripts: dict[str, Steps], **told: Any) -> Group:
-    """Make a group of the person's organisation with a member for each script, in their order; names are their own."""
+def make_team(
+    person: Person, *, lead: str = "", scripts: dict[str, Steps], by_purchase: bool = False, **told: Any
+) -> Group:
+    """Make a group of the person's organisation with a member for each script, in their order; names are their own.
+
+    Which step a script is at goes by the conversation; `by_purchase`, by what was bought in this process: for members
+    that work again, and for long scripts.
+    """
     mark = random_text(6)
     with org_scope(person.org):
         group = Group.objects.create(name=f"team {mark}", **told)
@@ -28,7 +35,7 @@ def make_team(person: Person, *, lead: str = "", scripts: dict[str, Steps], **to
                 person.scope,
                 name=f"{name} {mark}",
                 system_prompt=f"You are {name}.",
-                model=f"scripted/{json.dumps(steps, separators=(',', ':'))}",
+                model=f"scripted/{_script(f'{name} {mark}', steps, by_purchase=by_purchase)}",
             )
             agent = AgentInstance.objects.create(role=role, project=group.project)
             member = Member.objects.create(group=group, role=role, agent=agent, ordinal=place)
@@ -36,6 +43,13 @@ def make_team(person: Person, *, lead: str = "", scripts: dict[str, Steps], **to
                 group.lead = member
         group.save(update_fields=["lead"])
         return group
+
+
+def _script(name: str, steps: Steps, *, by_purchase: bool) -> str:
+    if not by_purchase:
+        return json.dumps(steps, separators=(",", ":"))
+    scripted.play(name, *steps)
+    return name
 
 
 def start_team(person: Person, group: Group, text: str = "a task", **options: Any) -> Run:

@@ -9,24 +9,28 @@ import pytest
 from django.utils import timezone
 
 from openintern.errors import OpenInternError
+from openintern.tenancy.models import Project
 from openintern.tenancy.scope import org_scope
 from runs import approvals, lifecycle
 from runs.approvals import Decision, Verdict
-from runs.engine import conversation
+from runs.engine import conversation, transactions
 from runs.llm import scripted
 from runs.llm.types import Request
-from runs.models import Approval, Run
+from runs.models import Approval, LiveText, Run
 from runs.programs import program_of
 from runs.repeat import repeat_run
+from runs.settlement import settle_effect
 from runs.tools.registry import ToolContext
 from teams import roles
 from teams.models import Group, Role
 from tests.conftest import Person, events_of, reload
-from tests.runs.conftest import eventually, hire, ticket_of
+from tests.runs.conftest import crash_in, eventually, hire, ticket_of
+from tests.runs.test_compaction import counted, window
+from tests.runs.test_effects import Tally
 from tests.runs.test_engine import calls, limited
 from tests.teams.rosters import make_team, names_of, of_type, start_team, turns_of
 
-__all__ = ["hire"]
+__all__ = ["crash_in", "hire"]
 
 Work = Callable[[], int]
 
@@ -218,19 +222,17 @@ def test_the_lead_sends_work_back_and_decides_in_the_next_round(
     alice: Person, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent = heard(monkeypatch)
-    group = make_team(alice, lead="lead", scripts={"a": [], "b": [], "lead": []})
+    scripts: dict[str, Any] = {"a": [{"text": "Blue."}], "b": [{"text": "Grey."}, {"text": "Green."}], "lead": []}
+    group = make_team(alice, lead="lead", scripts=scripts, by_purchase=True)
     with org_scope(alice.org):
-        asked = Role.objects.get(memberships__group=group, name__startswith="b ")
-    lead = [
-        [calls("ask_member", to=asked.name, text="look again at the sea"), {"text": "Not yet."}],
-        [calls("decide", decision="Paint it green.", next_actions=["buy paint"]), {"text": "Green."}],
-    ]
-    scripts = {"a": [{"text": "Blue."}], "b": [{"text": "Grey."}, {"text": "Green."}], "lead": [*lead[0], *lead[1]]}
-    for name, steps in scripts.items():
-        scripted.play(f"{name} {group.pk}", *steps)
-        with org_scope(alice.org):
-            member = Role.objects.filter(memberships__group=group, name__startswith=f"{name} ")
-            member.update(model=f"scripted/{name} {group.pk}")
+        asked = Role.objects.get(memberships__group=group, name__startswith="b ").name
+    scripted.play(
+        f"lead {asked.removeprefix('b ')}",
+        calls("ask_member", to=asked, text="look again at the sea"),
+        {"text": "Not yet."},
+        calls("decide", decision="Paint it green.", next_actions=["buy paint"]),
+        {"text": "Green."},
+    )
     run = start_team(alice, group)
 
     work()
@@ -460,3 +462,95 @@ def test_a_run_of_one_agent_is_one_turn(alice: Person, start_run: Callable[..., 
     assert (turn.agent_id, turn.first_seq, turn.first_step, turn.brief) == ("main", 1, 1, "")
     assert turn.config is run.config
     assert len(opening) == 2
+
+
+def test_a_long_turn_is_compacted_for_itself(
+    alice: Person, work: Work, add_tool: Callable[..., Any], settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(context: ToolContext, path: str) -> dict[str, Any]:
+        """Read."""
+        return {"path": path, "text": f"the text of {path} " * 40}
+
+    add_tool(read, recovery="pure")
+    settings.CONFIG = window(8_000)
+    monkeypatch.setattr(scripted.Performance, "_answer", counted(scripted.Performance._answer))
+    sent = heard(monkeypatch)
+
+    def reading(what: str) -> list[dict[str, Any]]:
+        return [calls("read", path=f"{what}-{number}.md") for number in range(25)]
+
+    scripts: dict[str, Any] = {
+        "a": [*reading("sky"), {"text": "Blue."}],
+        "b": [*reading("sea"), {"text": "Green."}],
+        "lead": [{"text": "Paint it."}],
+    }
+    run = start_team(alice, make_team(alice, lead="lead", scripts=scripts, by_purchase=True))
+
+    work()
+
+    assert reload(alice, run).output == "Paint it."
+    compacted, names = of_type(events_of(alice, run), "run.compacted"), names_of(run)
+    assert {names[event.agent_id] for event in compacted} == {"a", "b"}
+    for event in compacted:
+        own, others = ("sky", "sea") if names[event.agent_id] == "a" else ("sea", "sky")
+        assert f"read(path={own}-" in event.payload["summary"]
+        assert f"{others}-" not in event.payload["summary"]
+    last_of_b = sent[-2]
+    assert "> Blue." in last_of_b[2]["content"]  # its brief stays, before the summary
+    assert all("sky-" not in str(message["content"]) for message in last_of_b)
+
+
+def test_what_is_being_said_is_said_by_the_one_at_work(alice: Person, hire: Callable[[], Any]) -> None:
+    scripts = {**THREE, "b": [{"text": "The sea is", "hold": "b speaks"}]}
+    run = start_team(alice, make_team(alice, lead="lead", scripts=scripts))
+    hand = hire()
+    scripted.wait_held("b speaks")
+    with org_scope(alice.org):
+        eventually(LiveText.objects.filter(run=run).exclude(text="").exists)
+
+    page = alice.with_key().get(f"/api/runs/{run.pk}/events", {"include_tokens": "true"}).json()
+
+    scripted.release("b speaks")
+    hand.join()
+    token = page["events"][-1]
+    assert (token["type"], names_of(run)[token["agent_id"]], token["group_id"]) == ("llm.token", "b", run.group_id)
+
+
+def test_a_call_in_doubt_is_settled_in_its_members_name(
+    alice: Person, work: Work, add_tool: Callable[..., Any], crash_in: Callable[..., None]
+) -> None:
+    add_tool(Tally().tool(), recovery="unsure", mutating=True)
+    scripts = {"a": [calls("count"), {"text": "Counted."}], "lead": [{"text": "So."}]}
+    run = start_team(alice, make_team(alice, lead="lead", scripts=scripts))
+    crash_in(transactions, "finish_step")
+    work()
+    assert reload(alice, run).status == "waiting"
+
+    with org_scope(alice.org):
+        settle_effect(alice.scope, run.pk, "c0_count", outcome="happened", result={"count": 1})
+    work()
+
+    told = of_type(events_of(alice, run), "tool.settled", "tool.result", "run.waiting")
+    assert {names_of(run)[event.agent_id] for event in told} == {"a"}
+    assert turns_of(alice, run) == ["a", "lead"]
+
+
+def test_a_team_has_the_time_of_its_members_together(alice: Person, settings: Any) -> None:
+    settings.CONFIG = limited(timeout_ms=1000)
+
+    run = start_team(alice, make_team(alice, lead="lead", scripts=THREE))
+
+    assert run.config["timeout_ms"] == 3000
+
+
+def test_a_run_of_a_projects_group_is_the_projects(
+    alice: Person, bob: Person, charlie: Person, project_of: Callable[..., Project]
+) -> None:
+    project = project_of(alice, bob)
+    group = make_team(alice, lead="lead", scripts=THREE, project=project)
+
+    run = start_team(alice, group)
+
+    assert run.project == project
+    assert bob.with_key().get(f"/api/runs/{run.pk}").json()["group_id"] == group.pk
+    assert charlie.with_key().get(f"/api/runs/{run.pk}").status_code == 404

@@ -139,7 +139,9 @@ def run_start(
     scope: Scope,
     input: Annotated[str, "The task", Field(min_length=1, max_length=100_000)],
     session_key: Annotated[str, "s_…: runs of one session are serial and remember each other"] = DEFAULT_SESSION_KEY,
-    agent_id: Annotated[str, "Which agent", Field(max_length=100)] = "main",
+    agent_id: Annotated[
+        str, "Which agent: main, a role's id, or group:<id> for a team", Field(max_length=100)
+    ] = "main",
     idempotency_key: Annotated[str, "The same key starts one run", Field(max_length=255)] = "",
 ) -> dict[str, Any]:
     """Give a task to an agent. It is recorded when this answers; follow it with run_follow."""
