@@ -62,6 +62,11 @@ class Decision:
     evidence: tuple[Card, ...]
     next_actions: tuple[str, ...]
 
+    @property
+    def support_count(self) -> int:
+        """How much it rests on: pieces of evidence, and events that it points at itself."""
+        return len(self.evidence) + len(self.card.references)
+
 
 class Deck:
     """The cards of a run, and what refers to them. `names` are those of the agents."""

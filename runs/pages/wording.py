@@ -18,7 +18,7 @@ _ICONS = {
     "memory": "search",
     "export": "download",
 }
-_TELLING = ("path", "pattern", "query", "run_id", "url", "name", "command")
+_TELLING = ("path", "pattern", "query", "run_id", "url", "name", "command", "to", "decision", "text")
 
 
 def kind_of_tool(name: str) -> str:

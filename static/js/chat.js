@@ -12,7 +12,7 @@ const hint = composer?.querySelector("[data-hint]");
 const send = composer?.querySelector("[data-send]");
 const attachments = composer && new Attachments(composer, words, { onChange: () => update() });
 const ICONS = { read: "file", write: "pencil", edit: "pencil", list: "folder", glob: "folder", grep: "search", memory: "search", export: "download" };
-const TELLING = ["path", "pattern", "query", "run_id", "url", "name", "command"];
+const TELLING = ["path", "pattern", "query", "run_id", "url", "name", "command", "to", "decision", "text"];
 
 function icon(name) {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
@@ -116,7 +116,7 @@ class LiveTurn {
   }
 
   heard(kind, { text, decision, toRole }) {
-    const card = element("li", `card ${kind}`, "");
+    const card = element("li", `card says-${kind}`, "");
     const head = element("p", "card-head", "");
     head.append(element("b", "", words[kind] ?? kind));
     if (toRole) head.append(element("span", "", `→ ${toRole}`));

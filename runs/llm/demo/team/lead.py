@@ -48,7 +48,7 @@ def _because(seat: Seat, number: int, voice: Voice) -> str:
     names = [one.name for one in seat.of_others] or [seat.name]
     return voice.say(
         "team_rationale",
-        names=voice.names(names),
+        names=voice.comma.join(names),
         evidence=voice.count(number, one="team_one_piece", many="team_pieces"),
     )
 
