@@ -90,26 +90,46 @@ def rehearse(change: Change, *, since: datetime) -> Rehearsal:
 
     Runs whose role is gone are replayed under what they were given.
     """
-    runs = {row["pk"]: row for row in _runs(since)}
+    runs = dict(_runs(since))
     rehearsal = Rehearsal(is_cut=len(runs) > MOST_RUNS)
-    mandates: dict[str, Mandate] = {}
+    mandates: dict[tuple[str, str], Mandate] = {}
     for event in _calls(list(runs)[:MOST_RUNS]):
         if rehearsal.calls == MOST_CALLS:
             rehearsal.is_cut = True
             break
         rehearsal.calls += 1
-        run = runs[event["run_id"]]
-        role_id = (run["config__role"] or {}).get("id", "")
-        mandate = mandates.get(run["pk"]) or change.made_to(_mandate_of(run, role_id), role_id=role_id)
-        mandates[run["pk"]] = mandate
-        if found := _compare(event, run, mandate):
+        key = (event["run_id"], event["agent_id"])
+        given = runs[event["run_id"]]
+        caller = given.get(event["agent_id"]) or given[""]
+        mandate = mandates.get(key) or change.made_to(_mandate_of(caller), role_id=caller.role_id)
+        mandates[key] = mandate
+        if found := _compare(event, caller, mandate):
             rehearsal.differences.append(found)
     return rehearsal
 
 
-def _runs(since: datetime) -> Iterator[Mapping[str, Any]]:
+@dataclass(frozen=True)
+class _Caller:
+    """What an agent was given: its role, and what it might do."""
+
+    role_id: str
+    role_name: str
+    mandate: Mandate
+
+    @classmethod
+    def of(cls, role: Mapping[str, Any] | None, mandate: Any) -> _Caller:
+        role = role or {}
+        return cls(role.get("id", ""), role.get("name", ""), Mandate.of({"mandate": mandate}))
+
+
+def _runs(since: datetime) -> Iterator[tuple[str, dict[str, _Caller]]]:
+    """Each run with what its agents were given: "" is whoever isn't a member of a team."""
     newest = Run.objects.filter(created_at__gte=since).order_by("-created_at", "-pk")
-    yield from newest.values("pk", "config__role", "config__mandate")[: MOST_RUNS + 1]
+    rows = newest.values_list("pk", "config__role", "config__mandate", "config__team__members")[: MOST_RUNS + 1]
+    for run_id, role, mandate, members in rows.iterator(chunk_size=200):
+        of_members = {one["agent_id"]: one["config"] for one in members or ()}
+        callers = {agent: _Caller.of(config["role"], config["mandate"]) for agent, config in of_members.items()}
+        yield run_id, {"": _Caller.of(role, mandate), **callers}
 
 
 def _calls(run_ids: list[str]) -> Iterator[Mapping[str, Any]]:
@@ -117,19 +137,18 @@ def _calls(run_ids: list[str]) -> Iterator[Mapping[str, Any]]:
     judged = Event.objects.filter(
         run__in=run_ids, type__in=(EventType.TOOL_CALLED, EventType.TOOL_BLOCKED), payload__has_key="rule"
     )
-    fields = ("run_id", "seq", "at", "payload__toolName", "payload__rule", "payload__tainted")
+    fields = ("run_id", "agent_id", "seq", "at", "payload__toolName", "payload__rule", "payload__tainted")
     yield from judged.order_by("-pk").values(*fields).iterator(chunk_size=2_000)
 
 
-def _mandate_of(run: Mapping[str, Any], role_id: str) -> Mandate:
-    pinned = Mandate.of({"mandate": run["config__mandate"]})
+def _mandate_of(caller: _Caller) -> Mandate:
     try:
-        return replace(brief_of(role_id).mandate, delegated=pinned.delegated)
+        return replace(brief_of(caller.role_id).mandate, delegated=caller.mandate.delegated)
     except OpenInternError:
-        return pinned
+        return caller.mandate
 
 
-def _compare(event: Mapping[str, Any], run: Mapping[str, Any], mandate: Mandate) -> Difference | None:
+def _compare(event: Mapping[str, Any], caller: _Caller, mandate: Mandate) -> Difference | None:
     tool = tools().get(event["payload__toolName"])
     if tool is None or tool.blocked:
         return None
@@ -142,7 +161,7 @@ def _compare(event: Mapping[str, Any], run: Mapping[str, Any], mandate: Mandate)
         run_id=event["run_id"],
         seq=event["seq"],
         at=event["at"],
-        role=(run["config__role"] or {}).get("name", ""),
+        role=caller.role_name,
         tool=tool.name,
         before=before,
         rule_before=rule,

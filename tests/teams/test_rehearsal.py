@@ -19,6 +19,7 @@ from teams import roles
 from teams.models import Role
 from tests.conftest import Person
 from tests.runs.test_engine import calls
+from tests.teams.rosters import make_team, start_team
 
 Made = Callable[..., Role]
 
@@ -64,6 +65,20 @@ def test_what_a_change_would_turn_is_listed(
     alice: Person, role: Role, listed: Run, change: dict[str, Any], after: str, rule: str
 ) -> None:
     assert of_run(try_out(alice, role_id=role.pk, **change), listed) == [("list_files", "allow", after, rule)]
+
+
+def test_the_calls_of_a_teams_members_are_held_against_their_own_roles(alice: Person, work: Callable[[], int]) -> None:
+    scripts = {"a": [calls("list_files"), {"text": "Listed."}], "lead": [calls("list_files"), {"text": "So."}]}
+    group = make_team(alice, lead="lead", scripts=scripts)
+    run = start_team(alice, group)
+    work()
+    with org_scope(alice.org):
+        first = Role.objects.get(memberships__group=group, name__startswith="a ")
+
+    found = try_out(alice, role_id=first.pk, denied=("list_*",))
+
+    assert [(one.role, one.after) for one in found.differences if one.run_id == run.pk] == [(first.name, "deny")]
+    assert of_run(try_out(alice), run) == []
 
 
 def test_the_lists_of_one_role_change_nothing_for_others(alice: Person, listed: Run, make_role: Made) -> None:

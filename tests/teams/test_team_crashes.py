@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.db import connections
 
 from runs.engine import transactions
 from runs.models import Run
@@ -57,6 +58,26 @@ def test_at_every_statement(alice: Person, work: Work, add_tool: Callable[..., A
     else:
         raise AssertionError(f"a team of three takes more than {FURTHEST} statements")
     assert number > 60
+
+
+def test_a_turn_without_tools_is_one_transaction(alice: Person, work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    commits: list[str] = []
+    original = type(connections["default"])._commit
+
+    def commit(self: Any) -> None:
+        commits.append("commit")
+        original(self)
+
+    def count(*names: str) -> int:
+        scripts: dict[str, Any] = {**{name: [{"text": "One."}] for name in names}, "lead": [{"text": "So be it."}]}
+        start_team(alice, make_team(alice, lead="lead", scripts=scripts))
+        commits.clear()
+        work()
+        return len(commits)
+
+    monkeypatch.setattr(type(connections["default"]), "_commit", commit)
+
+    assert count("a", "b", "c") - count("a") == 2
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
