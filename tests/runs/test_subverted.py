@@ -337,7 +337,9 @@ def test_there_is_no_tool_by_which_a_model_could_raise_its_rights(
     events = events_of(alice, run)
     assert {told["error"]["code"] for told in of_type(events, "tool.result")} == {"TOOL_NOT_FOUND"}
     assert reload(alice, run).output == NOTHING_LEFT
-    writing = {name for name, tool in tools().items() if tool.mutating} - WANTED
+    # what members of a team say to each other has a seat, and a team takes over no more than its giver may
+    writing = {name for name, tool in tools().items() if tool.mutating and not tool.seat} - WANTED
     assert writing <= {
         "write_file", "edit_file", "apply_patch", "memory_write", "memory_forget", "exec_command", "feishu_ingest_doc",
+        "delegate_to_group",
     }  # fmt: skip
