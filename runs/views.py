@@ -32,6 +32,7 @@ from runs.pages.choices import agent_choices
 from runs.pages.counts import unfinished_by_status
 from runs.pages.doubts import calls_in_doubt
 from runs.pages.questions import questions_of
+from runs.pages.relatives import relatives_of
 from runs.pages.turns import model_name, turn_of, turns_of
 from runs.pages.welcome import welcome
 
@@ -167,6 +168,7 @@ def trace(request: HttpRequest, run_id: str) -> HttpResponse:
         "may_act": _may_act(scope),
         "doubts": calls_in_doubt([run]).get(run.pk, []),
         "questions": questions_of([run], scope).get(run.pk, []),
+        "relatives": relatives_of(run, scope),
         "differs_in": pinning.differences(run) if run.status != Run.Status.RUNNING else [],
         "timeline": traces.timeline_of(run, after=0 if shows_events else after, now=timezone.now()),
         **(_events_view(request, run, after=after) if shows_events else {"export_url": _export_url(run)}),

@@ -12,6 +12,7 @@ from openintern.tenancy.policy import allows
 from openintern.tenancy.scope import Scope
 from openintern.text import shorten
 from runs.events import MESSAGES, EventType
+from runs.family import DELEGATED_RUN
 from runs.models import Effect, Event, Run
 from runs.pages.cards import KINDS
 from runs.pages.doubts import calls_in_doubt
@@ -28,6 +29,7 @@ _TOLD = (
     EventType.TOOL_BLOCKED,
     EventType.TOOL_RESULT,
     EventType.RUN_RESUMED,
+    EventType.RUN_WAITING,
     EventType.STEP_RETRIED,
     EventType.USER_INJECTED,
     EventType.MEMBER_STARTED,
@@ -47,6 +49,8 @@ class Line:
     to: str = ""
     status: str = "running"
     duration_ms: int | None = None
+    is_awaited: bool = False  # of a call: others have been given something to do
+    run_id: str = ""  # which run that is, if it is one
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,15 @@ class Turn:
 
     @property
     def is_live(self) -> bool:
-        return not self.run.is_final and self.run.status != Run.Status.WAITING
+        """Whether it goes on by itself: one that waits for others does, one that waits for a person doesn't."""
+        return not self.run.is_final and not (self.doubts or self.questions)
+
+    @property
+    def handed_on(self) -> list[Line]:
+        """The calls that wait for what others have been given to do."""
+        if self.run.status != Run.Status.WAITING:
+            return []
+        return [line for line in self.lines if line.is_awaited and line.status == "running"]
 
     @property
     def is_heard(self) -> bool:
@@ -140,6 +152,8 @@ def turns_of(runs: Sequence[Run], *, scope: Scope) -> list[Turn]:
                 turn.lines.append(calls[key])
             case EventType.TOOL_RESULT if key in calls:
                 _settle(calls[key], told)
+            case EventType.RUN_WAITING:
+                _note_awaited(calls, told)
             case EventType.RUN_RESUMED if told["payload__losses"]:
                 turn.lines.append(
                     Line(
@@ -168,7 +182,7 @@ def _told(run_ids: list[str]) -> Any:
     """The events that make lines, without the results themselves: those can be large and aren't shown here."""
     fields = (
         *("toolName", "tool_call_id", "args", "isError", "duration_ms", "losses", "message", "from"),
-        *("role", "round", "isLead", "text", "decision", "toRole", "source"),
+        *("awaits", "role", "round", "isLead", "text", "decision", "toRole", "source"),
     )
     events = Event.objects.filter(run__in=run_ids, seq__lte=FIRST_EVENTS, type__in=_TOLD).order_by("run_id", "seq")
     return events.values("run_id", "type", *(f"payload__{name}" for name in fields))
@@ -197,6 +211,14 @@ def _line_of_message(told: dict[str, Any]) -> Line:
         about=shorten(said, LONGEST_MESSAGE),
         to=str(told["payload__toRole"] or ""),
     )
+
+
+def _note_awaited(calls: dict[tuple[str, str], Line], told: dict[str, Any]) -> None:
+    """Note which calls wait for others, and for which runs."""
+    for one in told["payload__awaits"] or ():
+        line = calls.get((told["run_id"], one["tool_call_id"]))
+        if line:
+            line.is_awaited, line.run_id = True, one["reference"] if one["kind"] == DELEGATED_RUN else ""
 
 
 def _settle(line: Line, told: dict[str, Any]) -> None:

@@ -77,7 +77,9 @@ class LiveTurn {
       if (type === "member.completed") this.gave(payload);
       if (type === "member.failed") this.note("failed", payload.message, payload.role);
       if (type.startsWith("message.")) this.heard(type.slice("message.".length), payload);
-      if (type === "run.waiting" && seq > this.drawnUpTo) this.wait(); // an earlier one has been answered
+      if (type === "run.waiting" && payload.awaits) this.handedOn(payload.awaits);
+      else if (type === "run.waiting" && seq > this.drawnUpTo) this.wait(); // an earlier one has been answered
+      if (type === "run.resumed") this.article.querySelector("[data-awaiting]").hidden = true;
       if (type === "run.resumed" && payload.losses > 0) this.note("resumed", words.resumed);
       if (type === "step.retried") this.note("retry", words.retried);
       if (type === "step.retried" || type === "run.resumed") this.draft.take();
@@ -173,6 +175,22 @@ class LiveTurn {
     about.append(text);
     line.append(icon(kind), about);
     this.calls.append(line);
+  }
+
+  /** Others work on a part of it: it goes on by itself when they are done. */
+  handedOn(awaits) {
+    const others = awaits.filter(({ kind }) => kind === "delegated_run").map(({ tool_call_id: id, reference }) => this.linked(id, reference));
+    const banner = this.article.querySelector("[data-awaiting]");
+    banner.hidden = false;
+    banner.querySelector("[data-others]").replaceChildren(...others.flatMap((link) => [link, " "]));
+  }
+
+  linked(id, run) {
+    const about = this.lines.get(id)?.querySelector(".about");
+    const link = element("a", "", about?.textContent ?? run);
+    link.href = `/trace/${run}`;
+    about?.replaceChildren(link.cloneNode(true));
+    return link;
   }
 
   /** A person has to decide: the server's drawing of the turn asks them. */

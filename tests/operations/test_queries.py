@@ -38,7 +38,7 @@ PAGES = {
     "/": 7,
     "/chat/{session}": 10,  # one of them asks which teams there are
     "/runs": 6,
-    "/trace/{run}": 6,
+    "/trace/{run}": 7,  # one of them asks whom it gave work to
     "/approvals": 8,
     "/memory": 10,
 }

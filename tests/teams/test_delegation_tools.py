@@ -1,4 +1,4 @@
-"""What an agent finds of teams, and what becomes of the work that it gives to one."""
+"""What an agent finds of teams, what becomes of the work that it gives to one, and what pages show of that."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from teams import groups, members
 from teams.models import Group, Role
 from tests.conftest import Person, events_of, reload
 from tests.runs.conftest import status_of
+from tests.runs.test_delivery import Workshop
 from tests.runs.test_effects import assert_whole
-from tests.runs.test_engine import of_type, types
+from tests.runs.test_engine import calls, of_type, types
 from tests.teams.test_delegating import children_of, plays, results_of
 
 Start = Callable[..., Run]
@@ -221,3 +222,61 @@ def test_a_cancelled_parent_takes_its_team_along(
 def test_both_tools_refuse_what_they_can_not_take(alice: Person) -> None:
     with pytest.raises(ToolError):
         tools()["delegate_to_group"].validate({"group_id": "grp_1", "goal": "x" * 8_001})
+
+
+def page(person: Person, path: str) -> str:
+    answer = person.signed_in().get(path)
+    assert answer.status_code == 200
+    return str(answer.content.decode())
+
+
+def test_a_waiting_turn_links_to_the_run_that_it_waits_for(
+    alice: Person,
+    start_run: Callable[..., Run],
+    library: Group,
+    work: Callable[[], int],
+    hire: Callable[[], Any],
+) -> None:
+    """It is followed live, for it goes on by itself."""
+    run = start_run(alice, steps=[give_to(library), {"text": "Yes."}])
+    hire().join()
+    [child] = children_of(alice, run)
+
+    shown = page(alice, f"/chat/{run.session.key}")
+
+    assert "Waiting for work that was given to others" in shown
+    assert shown.count(f'href="/trace/{child.pk}"') == 2  # in the banner and in the line of the call
+    assert "data-live" in shown
+    work()
+    later = page(alice, f"/chat/{run.session.key}")
+    assert "Waiting for work that was given to others" not in later
+    assert f'href="/trace/{child.pk}"' in later
+
+
+def test_traces_link_up_and_down(
+    alice: Person,
+    start_run: Callable[..., Run],
+    library: Group,
+    work: Callable[[], int],
+) -> None:
+    run = start_run(alice, "Find it", steps=[give_to(library), {"text": "Yes."}])
+    work()
+    [child] = children_of(alice, run)
+
+    assert f'href="/trace/{child.pk}"' in page(alice, f"/trace/{run.pk}")
+    above = page(alice, f"/trace/{child.pk}")
+    assert "Part of another run" in above
+    assert f'href="/trace/{run.pk}"' in above
+
+
+def test_a_run_that_waits_for_a_job_outside_is_live_too(
+    alice: Person, start_run: Callable[..., Run], work: Callable[[], int], add_tool: Callable[..., Any]
+) -> None:
+    add_tool(Workshop().tool(), recovery="keyed", mutating=True, answers_later=True)
+    run = start_run(alice, steps=[calls("order"), {"text": "Ordered."}])
+    work()
+
+    shown = page(alice, f"/chat/{run.session.key}")
+
+    assert "Waiting for work that was given to others" in shown
+    assert "data-live" in shown
