@@ -26,6 +26,16 @@ def handbook(connect: Callable[..., Connector], peer: Feishu) -> Connector:
     return connect(folder_tokens=["root"])
 
 
+def test_where_there_is_no_project_the_way_to_one_is_shown(alice: Person) -> None:
+    Project.objects.filter(organization=alice.org).delete()
+    client = alice.signed_in()
+
+    page = client.get("/connectors").content.decode()
+
+    assert 'href="/admin/tenancy/project/add/"' in page
+    assert client.get("/admin/tenancy/project/add/").status_code == 200
+
+
 def test_a_connector_is_added_on_the_page(alice: Person, project: Project, peer: Feishu) -> None:
     client = alice.signed_in()
     form = FORM | {"base_url": peer.url, "folder_tokens": "https://acme.feishu.cn/drive/folder/fldcn1\nfldcn2"}
