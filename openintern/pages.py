@@ -44,6 +44,13 @@ NAVIGATION = (
     Destination("runs", _("Runs"), "runs", "run", also=("trace",)),
     Destination("memory", _("Memory"), "memory", "memory", also=("memory-item", "memory-changes", "documents")),
     Destination("connectors", _("Connectors"), "folder", "connector", also=("connector",)),
+    Destination(
+        "teams",
+        _("Teams"),
+        "team",
+        "group",
+        also=("team-group", "team-role", "new-team-group", "new-team-role", "import-teams"),
+    ),
     Destination("skills", _("Skills"), "tool", "skill", also=("skill",)),
     Destination("approvals", _("Approvals"), "waiting", "approval", count_url_name="approval-count"),
     Destination("schedules", _("Schedules"), "clock", "schedule", also=("schedule",)),

@@ -26,8 +26,8 @@ from runs.briefs import brief_of
 from runs.pinning import given_by
 from runs.rehearsal import MOST_DAYS, Change, rehearse
 from runs.tools.policy import Lists
-from runs.tools.registry import tools
 from teams import roles, skills
+from teams.forms import tool_choices
 from teams.models import Role, Skill
 
 
@@ -38,14 +38,6 @@ def _picker(name: str, *, label: Any = None) -> forms.MultipleChoiceField:
         required=False,
         widget=FilteredSelectMultiple(verbose_name=_("tools"), is_stacked=False),
     )
-
-
-def tool_choices(kept: list[str]) -> list[tuple[str, str]]:
-    """Return what a list of tools can be made of: every tool, and what stands in the list already."""
-    known = [(tool.name, f"{tool.name} ({tool.risk})") for tool in tools().values()]
-    known += [(f"skill:{skill_id}", f"skill: {name}") for skill_id, name in Skill.objects.values_list("pk", "name")]
-    names = {name for name, _label in known}
-    return [*known, *((entry, entry) for entry in kept if entry not in names)]
 
 
 class RoleForm(forms.ModelForm[Role]):

@@ -1,4 +1,4 @@
-"""The form in which a skill is written on its pages."""
+"""The form in which a skill is written on its pages, and what forms of tools are made of."""
 
 from __future__ import annotations
 
@@ -9,6 +9,14 @@ from django.utils.translation import gettext_lazy as _
 
 from runs.tools.registry import tools
 from teams.models import Role, Skill, SkillVersion
+
+
+def tool_choices(kept: list[str]) -> list[tuple[str, str]]:
+    """Return what a list of tools can be made of: every tool, and what stands in the list already."""
+    known = [(tool.name, f"{tool.name} ({tool.risk})") for tool in tools().values()]
+    known += [(f"skill:{skill_id}", f"skill: {name}") for skill_id, name in Skill.objects.values_list("pk", "name")]
+    names = {name for name, _label in known}
+    return [*known, *((entry, entry) for entry in kept if entry not in names)]
 
 
 class SkillForm(forms.Form):

@@ -44,6 +44,14 @@ def all_roles() -> QuerySet[Role]:
     return Role.objects.order_by("-created_at", "-pk")
 
 
+def search(*, words: str = "", lead: bool | None = None) -> QuerySet[Role]:
+    """Return roles, newest first, that have `words` in name or description, and lead or don't."""
+    rows = all_roles()
+    if words:
+        rows = rows.filter(Q(name__icontains=words) | Q(description__icontains=words))
+    return rows if lead is None else rows.filter(is_lead=lead)
+
+
 def find(role_id: str) -> Role:
     """Return a role, or raise NOT_FOUND."""
     role = Role.objects.filter(pk=role_id).first()
