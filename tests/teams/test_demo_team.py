@@ -13,6 +13,8 @@ from runs.llm.demo.team.citations import Citation, all_citations, citations
 from runs.llm.demo.team.seat import read_seat
 from runs.models import Event, Run
 from runs.tools.workspace import Workspace
+from teams.blueprints.importing import install
+from teams.blueprints.templates import template
 from teams.models import Group
 from teams.orchestrator import telling
 from teams.orchestrator.state import Contribution, Request, Sitting, State
@@ -105,6 +107,21 @@ def test_small_talk_needs_no_evidence(alice: Person, team: Group, work: Any) -> 
 
     assert run.status == "completed", run.error
     assert [kind for _, kind, _ in said(alice, run)] == ["decision"]
+
+
+@pytest.mark.parametrize("name", ["research", "review", "incident"])
+def test_the_teams_that_are_shipped_can_be_seen_without_a_key(alice: Person, name: str, work: Any) -> None:
+    with org_scope(alice.org), Workspace.for_scope(alice.scope) as workspace:
+        workspace.write("harbour.md", HARBOUR.encode())
+        steps = install(alice.scope, template(name), existing="copy")
+        team = Group.objects.get(pk=next(step.object_id for step in steps if step.kind == "group"))
+
+    run = ask(alice, team, "Who is the harbour master?", work)
+
+    kinds = {kind for _, kind, _ in said(alice, run)}
+    assert run.status == "completed", run.error
+    assert {"evidence", "proposal", "decision"} <= kinds
+    assert "Ines Okoro" in (run.output or "")
 
 
 def test_a_brief_is_read_as_the_orchestrator_writes_it() -> None:
