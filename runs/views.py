@@ -9,10 +9,11 @@ from django.conf import settings
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
-from django_htmx.http import trigger_client_event
+from django_htmx.http import HttpResponseClientRedirect, trigger_client_event
 
 from openintern.ids import new_id
 from openintern.pages import address, render_frame, scope_of, way_back
@@ -194,6 +195,10 @@ def _give_task(request: HttpRequest, session_key: str) -> HttpResponse:
         run = repeat.repeat_run(scope, repeated, session_key=session_key, at=timezone.now())
     else:
         run = _start(scope, request, session_key)
+    if run.project_id != (scope.project.pk if scope.project else None):
+        # the team of a project works, and talks, in that project
+        page = reverse("trace", args=[run.pk])
+        return HttpResponseClientRedirect(page) if request.htmx else redirect(page)  # type: ignore[attr-defined]
     if request.htmx:  # type: ignore[attr-defined]
         return render(request, "runs/_turn.html", {"turn": turn_of(run, scope=scope)})
     return redirect("chat", session_key)

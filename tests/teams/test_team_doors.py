@@ -11,6 +11,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.test import Client
 
+from openintern.tenancy.models import Project
 from openintern.tenancy.scope import org_scope
 from runs.models import Run
 from teams.models import Group
@@ -142,3 +143,17 @@ def test_the_command_names_a_team(alice: Person, team: Group) -> None:
     with org_scope(alice.org):
         run = Run.objects.filter(group_id=team.pk).latest("created_at")
     assert events_of(alice, run)[-1].type == "run.completed"
+
+
+def test_in_the_chat_a_projects_team_answers_on_its_own_page(alice: Person, project_of: Callable[..., Project]) -> None:
+    """It works in the project, so its answer belongs to a conversation there."""
+    team = make_team(alice, lead="lead", scripts=TWO, project=project_of(alice))
+    page, told = alice.signed_in(), {"input": "Which colour?", "agent_id": f"group:{team.pk}"}
+
+    answers = [page.post("/chat/s_projects", told, headers=headers) for headers in ({}, {"HX-Request": "true"})]
+
+    runs = [answer[name].rpartition("/")[2] for answer, name in zip(answers, ("Location", "HX-Redirect"), strict=True)]
+    for run_id in runs:
+        assert page.get(f"/api/runs/{run_id}").json()["group_id"] == team.pk
+    own = page.post("/chat/s_own", {"input": "a task", "agent_id": f"group:{make_team(alice, scripts=TWO).pk}"})
+    assert own["Location"] == "/chat/s_own"
