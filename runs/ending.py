@@ -37,9 +37,14 @@ def cancel(scope: Scope, run: Run, *, at: datetime, why: str = "", **changes: An
 
 def end_with(scope: Scope, run: Run, *, at: datetime) -> None:
     """End what a run that ends has begun, in the same transaction, and have its parent hear of it after that."""
-    for child in family.unfinished_children(run):
-        cancel(scope, child, at=at, why="parent_ended")
+    end_children(scope, run, at=at)
     family.tell_parent(run)
+
+
+def end_children(scope: Scope, run: Run, *, at: datetime) -> None:
+    """End what a locked run has begun and doesn't need any more."""
+    for child in family.unfinished_children(run):
+        cancel(scope, child, at=at, why="parent_ended" if run.is_final else "not_needed")
 
 
 def end_overdue(scope: Scope, overdue: Iterable[Effect], *, at: datetime) -> None:

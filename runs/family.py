@@ -20,14 +20,20 @@ from django.db.models import Exists, OuterRef
 from memory.listening import organizations_where
 from openintern.tenancy.models import Organization
 from openintern.tenancy.scope import org_scope
+from runs import log
 from runs.delivery import Delivery, deliver
+from runs.events import Draft, EventType
 from runs.models import Effect, Run
+from runs.programs import program_of
+from runs.queue import tickets
 
 logger = structlog.get_logger(__name__)
 
 #: What a run waits for that has given work to another one; also where the child's configuration tells of it.
 DELEGATED_RUN: Final = "delegated_run"
 DELEGATION: Final = "delegation"
+#: What a run waits for whose parts are done by several beside each other.
+MEMBER_RUN: Final = "member_run"
 #: How many runs may stand above a delegated one.
 DEEPEST: Final = 3
 #: How many runs a task may come to, the first one included.
@@ -98,7 +104,32 @@ def deliver_end(run_id: str) -> bool:
     if run is None or not run.is_final or run.parent_id is None:
         return False
     told = run.config.get(DELEGATION) or {}
+    if told.get("is_part"):
+        return arrive(run)
     return deliver(run.parent_id, told.get("tool_call_id", ""), _delivery(run))
+
+
+@transaction.atomic
+def arrive(part: Run) -> bool:
+    """Write what a part that has ended came to into the log of the run that waits for it; False if none does (any more).
+
+    May be repeated, and called by several at once. Wakes the run once the program has something to go on with.
+    """
+    rows = Run.objects.unfinished().select_for_update(of=("self",)).select_related("session", "user", "project")
+    run = rows.filter(pk=part.parent_id).first()
+    program = program_of(run) if run else None
+    drafts = program.arrival(run, part) if run and program else ()
+    if run is None or program is None or not drafts:
+        return False
+    changes: dict[str, Any] = {}
+    if part.taint is not None and run.taint is None:
+        changes["taint"] = {"source": "run", "about": part.pk}
+        drafts = (Draft(EventType.RUN_TAINTED, changes["taint"]), *drafts)
+    log.append(run, *drafts, **changes)
+    if run.status == Run.Status.WAITING and program.gather(run) is not None:
+        log.append(run, status=Run.Status.PENDING)
+        tickets.requeue(run)
+    return True
 
 
 def deliver_all() -> int:
@@ -127,12 +158,14 @@ def deliver_missing() -> int:
                 kind=DELEGATED_RUN, reference=reference, error="The delegated run was deleted", code="DELEGATION_GONE"
             )
             landed += deliver(effect.run_id, effect.tool_call_id, gone)
-    return landed
+    parts = Run.objects.filter(parent__status=Run.Status.WAITING, config__delegation__is_part=True)
+    ended = parts.exclude(status__in=Run.Status.unfinished()).order_by("pk")[:1000]
+    return landed + sum(arrive(part) for part in ended)
 
 
 def _with_waiting() -> list[Organization]:
-    condition = "status = 'awaited' AND awaits_kind = %(kind)s"
-    return organizations_where(table="runs_effect", condition=condition, values={"kind": DELEGATED_RUN})
+    """Return the organisations in which a run waits, for whatever it may be."""
+    return organizations_where(table="runs_run", condition="status = 'waiting'", values={})
 
 
 def _delivery(run: Run) -> Delivery:

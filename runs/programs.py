@@ -57,6 +57,25 @@ class Break:
 Move = Begin | End | Break
 
 
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """What one of several agents does beside the others, in a run of its own; `begun` is what the log says of that.
+
+    Its payload gets the run as `runId`.
+    """
+
+    agent_id: str
+    config: dict[str, Any]
+    begun: Draft
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scatter:
+    """Agents go to work beside each other, and the run waits for them."""
+
+    parts: tuple[Part, ...]
+
+
 class Program(Protocol):
     """Who works on a run, and in which order."""
 
@@ -74,6 +93,14 @@ class Program(Protocol):
 
     def after(self, run: Run, turn: Turn, ended: Ended) -> Move:
         """Return what follows a turn that ended so; in the transaction that writes it, which has locked the run."""
+        ...
+
+    def gather(self, run: Run) -> Move | Scatter | None:
+        """Return what follows while it is nobody's turn; None if the run has to wait for parts that are under way."""
+        ...
+
+    def arrival(self, run: Run, part: Run) -> tuple[Draft, ...]:
+        """Return what the log has to say of a part that has ended; nothing if it isn't waited for (any more)."""
         ...
 
 
@@ -95,6 +122,14 @@ class Alone:
     def after(self, run: Run, turn: Turn, ended: Ended) -> Move:
         """Return the end: what the agent says, or how it fails, is what becomes of the run."""
         return Break(failure=ended.failure) if ended.failure else End(output=ended.text)
+
+    def gather(self, run: Run) -> Move | Scatter | None:
+        """Return nothing: it is always somebody's turn."""
+        return None
+
+    def arrival(self, run: Run, part: Run) -> tuple[Draft, ...]:
+        """Return nothing: it has no parts."""
+        return ()
 
 
 _ALONE: Final = Alone()

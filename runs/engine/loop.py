@@ -13,7 +13,18 @@ import structlog
 
 from openintern.tenancy.models import Organization
 from runs.budgets import OverBudget
-from runs.engine import approval, batch, compaction, doom_loop, effects, limits, plan, spans, transactions
+from runs.engine import (
+    approval,
+    batch,
+    compaction,
+    doom_loop,
+    effects,
+    gathering,
+    limits,
+    plan,
+    spans,
+    transactions,
+)
 from runs.engine.batch import Planned, Result
 from runs.engine.outcomes import CallTools, Fail, Finish, Outcome, Parked, Wait
 from runs.engine.work import Work
@@ -101,6 +112,9 @@ def _take_steps(work: Work, hold: Hold) -> None:
     """Take step after step. The loop asks, and matches on what comes of it."""
     going: Work | None = work
     while going and not hold.is_draining():
+        if going.turn.is_vacant:
+            going = gathering.gather(going)
+            continue
         match _step(going):
             case Finish(answer):
                 going = transactions.finish(going, answer)

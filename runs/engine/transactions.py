@@ -96,7 +96,7 @@ def begin(org: Organization, claim: Claim, *, stop: Stop, losses: int) -> Work |
             drafts.append(replace(tainted.draft(), step=0))
             changes["taint"] = tainted.payload()
         first = work.program.opening(run)
-        drafts += _opening(run, first, step=1)
+        drafts += [] if work.turn.is_vacant else _opening(run, first, step=1)
     else:
         unsettled = run.effects.exclude(status__in=("done", "awaited")).count()
         payload = {
@@ -248,12 +248,20 @@ def fail(work: Work, failure: Fail) -> Work | None:
         return _go_on(work, move)
 
 
+def move_on(work: Work, move: Move) -> Work | None:
+    """Go on where it was nobody's turn, in the caller's transaction, which has locked the run."""
+    drafts, changes = _following(work, move)
+    work.record(*drafts, active_ms=work.active_ms(), **changes)
+    return _go_on(work, move)
+
+
 def _following(work: Work, move: Move) -> tuple[list[Draft], dict[str, Any]]:
     """Return the events with which a turn is closed and what comes next begins, and how the run changes with them."""
     run, closing = work.run, list(move.closing)
     match move:
         case Begin(opening=opening):
-            step = run.step + work.turn.allows(run.step)  # one that it wasn't allowed hasn't begun
+            has_begun = work.turn.allows(run.step) and not work.turn.is_vacant  # one that it wasn't allowed hasn't
+            step = run.step + has_begun
             return [*closing, *_opening(run, opening, step=step)], {"step": step}
         case End(output=output):
             ended = Draft(EventType.RUN_COMPLETED, {"output": output, "duration_ms": _duration_ms(run)})

@@ -25,6 +25,7 @@ class Turn:
     first_seq: int = 1
     first_step: int = 1
     brief: str = ""
+    is_vacant: bool = False  # nobody's: before its first turn the run waits for what others do beside each other
 
     @classmethod
     def whole(cls, run: Run) -> Turn:

@@ -216,7 +216,7 @@ def _line_of_message(told: dict[str, Any]) -> Line:
 def _note_awaited(calls: dict[tuple[str, str], Line], told: dict[str, Any]) -> None:
     """Note which calls wait for others, and for which runs."""
     for one in told["payload__awaits"] or ():
-        line = calls.get((told["run_id"], one["tool_call_id"]))
+        line = calls.get((told["run_id"], one["tool_call_id"] or "-"))
         if line:
             line.is_awaited, line.run_id = True, one["reference"] if one["kind"] == DELEGATED_RUN else ""
 

@@ -179,7 +179,7 @@ class LiveTurn {
 
   /** Others work on a part of it: it goes on by itself when they are done. */
   handedOn(awaits) {
-    const others = awaits.filter(({ kind }) => kind === "delegated_run").map(({ tool_call_id: id, reference }) => this.linked(id, reference));
+    const others = awaits.filter(({ kind }) => kind !== "external_job").map(({ tool_call_id: id, reference }) => this.linked(id, reference));
     const banner = this.article.querySelector("[data-awaiting]");
     banner.hidden = false;
     banner.querySelector("[data-others]").replaceChildren(...others.flatMap((link) => [link, " "]));

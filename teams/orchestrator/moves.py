@@ -52,7 +52,7 @@ def following(team: Team, state: State, ended: Ended, *, task: str) -> Move:
     if again:
         return Begin(closing=tuple(closing), opening=(begun(team, later, member.agent_id, number=number, task=task),))
     if team.on_member_failure == "fail" or member.is_lead:
-        return Break(closing=tuple(closing), failure=_because_of(member, failure))
+        return Break(closing=tuple(closing), failure=because_of(member, failure))
     return _onward(team, later, member, closing=closing, task=task, ended=ended)
 
 
@@ -165,7 +165,8 @@ def _decision(team: Team, state: State, text: str) -> Draft:
     return Draft(EventType.MESSAGE_DECISION, payload, agent_id=agent_id)
 
 
-def _because_of(member: PinnedMember, failure: Fail) -> Fail:
+def because_of(member: PinnedMember, failure: Fail) -> Fail:
+    """Return the failure of a run that fails because a member did."""
     who = "The lead" if member.is_lead else "A member"
     details = {"memberId": member.id, "agentId": member.agent_id, "role": member.name, "code": failure.code}
     return Fail(FAILED, f"{who}, {member.name}, failed: {failure.message}", details)

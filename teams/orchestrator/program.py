@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from runs.engine.turn import Turn
 from runs.events import Draft
 from runs.models import Event, Run
-from runs.programs import Ended, Move
-from teams.orchestrator import moves, telling
+from runs.programs import Ended, Move, Scatter
+from teams.orchestrator import gathering, moves, telling
 from teams.orchestrator.state import TELLING, State, fold
 from teams.orchestrator.team import Team
 
 
 class Orchestrator:
-    """Has the members of a team work one after the other, the lead at the end."""
+    """Has the members of a team work one after the other, or beside each other, the lead at the end."""
 
     def opening(self, run: Run) -> tuple[Draft, ...]:
         """Return the beginning of the first member's turn."""
-        return (moves.first(Team.of(run.config), task=run.input),)
+        team = Team.of(run.config)
+        return () if team.is_parallel else (moves.first(team, task=run.input),)
 
     def told(self, run: Run) -> dict[str, Any]:
         """Return which team it is."""
@@ -29,7 +31,7 @@ class Orchestrator:
         """Return the turn of the member that began last; before the first, one that nobody works in."""
         team, state = Team.of(run.config), state_of(run)
         if state.now is None:
-            return Turn.whole(run)
+            return replace(Turn.whole(run), is_vacant=team.is_parallel)
         member = team.member(state.now.agent_id)
         return Turn(
             agent_id=member.agent_id,
@@ -42,6 +44,14 @@ class Orchestrator:
     def after(self, run: Run, turn: Turn, ended: Ended) -> Move:
         """Return what follows the turn of the member that began last."""
         return moves.following(Team.of(run.config), state_of(run), ended, task=run.input)
+
+    def gather(self, run: Run) -> Move | Scatter | None:
+        """Return what follows while the members work beside each other."""
+        return gathering.gathering(Team.of(run.config), state_of(run), run)
+
+    def arrival(self, run: Run, part: Run) -> tuple[Draft, ...]:
+        """Return what a member came to in its own run."""
+        return gathering.arrival(Team.of(run.config), state_of(run), part)
 
 
 def state_of(run: Run) -> State:

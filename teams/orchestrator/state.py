@@ -55,6 +55,7 @@ class Contribution:
     text: str = ""
     failure: str = ""
     is_tainted: bool = False
+    again: bool = False  # it failed, and is tried once more
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +82,8 @@ class State:
     begun_before: dict[str, int] = field(default_factory=dict)  # the one before that, not counting tries of the same
     evidence: tuple[dict[str, Any], ...] = ()
     decided_seq: int = 0  # the lead's latest decision
+    away: dict[str, str] = field(default_factory=dict)  # who works in a run of its own: in which
+    parts: dict[str, int] = field(default_factory=dict)  # how many runs of its own an agent has begun
     said: tuple[str, ...] = ()  # by people, before the turn that began last
     saying: tuple[str, ...] = ()  # since: whose turn it is hears that by itself
     is_tainted: bool = False
@@ -137,8 +140,12 @@ def agenda(team: Team, asked: Iterable[str] | None = None) -> tuple[str, ...]:
 def _after(team: Team, state: State, event: Told) -> State:
     told = event.payload
     match event.type:
+        case EventType.MEMBER_STARTED if "runId" in told:
+            state = _sent(state, event)
         case EventType.MEMBER_STARTED:
             state = _begun(team, state, event)
+        case EventType.MEMBER_COMPLETED | EventType.MEMBER_FAILED if "runId" in told:
+            state = _arrived(team, state, event)
         case EventType.MEMBER_COMPLETED | EventType.MEMBER_FAILED:
             state = _over(state, event)
         case EventType.MESSAGE_TASK:
@@ -178,6 +185,48 @@ def _begun(team: Team, state: State, event: Told) -> State:
     )
 
 
+def _sent(state: State, event: Told) -> State:
+    """An agent works in a run of its own: nobody's turn begins."""
+    agent_id = event.payload["agentId"]
+    return replace(
+        state,
+        away={**state.away, agent_id: event.payload["runId"]},
+        parts={**state.parts, agent_id: state.parts.get(agent_id, 0) + 1},
+        begun={**state.begun, agent_id: event.seq},
+    )
+
+
+def _arrived(team: Team, state: State, event: Told) -> State:
+    """What a run of a member's own came to. The contributions stand in the team's order, whoever was first."""
+    told = event.payload
+    agent_id = told["agentId"]
+    requests = [
+        Request(seq=event.seq, by=agent_id, to=one["to"], text=one["text"], is_tainted=state.is_tainted)
+        for one in told.get("asked", ())
+    ]
+    contributions = [*state.contributions, _contribution(state, event)]
+    places = {member.agent_id: place for place, member in enumerate(team.members)}
+    return replace(
+        state,
+        away={other: run_id for other, run_id in state.away.items() if other != agent_id},
+        contributions=tuple(sorted(contributions, key=lambda one: places.get(one.agent_id, 0))),
+        requests=(*state.requests, *requests),
+        evidence=(*state.evidence, *told.get("evidence", ())),
+    )
+
+
+def _contribution(state: State, event: Told) -> Contribution:
+    told = event.payload
+    return Contribution(
+        agent_id=told["agentId"],
+        round=told["round"],
+        text=told.get("output", ""),
+        failure=f"{told['message']} ({told['code']})" if event.type == EventType.MEMBER_FAILED else "",
+        is_tainted=state.is_tainted,
+        again=bool(told.get("willRetry")),
+    )
+
+
 def _over(state: State, event: Told) -> State:
     """A turn is over. What a member asked in one that is tried again is forgotten: it will ask anew."""
     told = event.payload
@@ -185,16 +234,9 @@ def _over(state: State, event: Told) -> State:
     if told.get("willRetry") and state.now is not None:
         begun_at = state.now.seq
         requests = tuple(one for one in requests if one.seq < begun_at or one.by != told["agentId"])
-    contribution = Contribution(
-        agent_id=told["agentId"],
-        round=told["round"],
-        text=told.get("output", ""),
-        failure=f"{told['message']} ({told['code']})" if event.type == EventType.MEMBER_FAILED else "",
-        is_tainted=state.is_tainted,
-    )
     return replace(
         state,
-        contributions=(*state.contributions, contribution),
+        contributions=(*state.contributions, _contribution(state, event)),
         requests=requests,
         prompt_tokens=state.prompt_tokens + told["promptTokens"],
         completion_tokens=state.completion_tokens + told["completionTokens"],

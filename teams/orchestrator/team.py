@@ -33,6 +33,8 @@ class Team:
     max_rounds: int
     on_member_failure: str  # continue | retry | fail
     members: tuple[PinnedMember, ...]
+    is_parallel: bool = False  # all but the lead work beside each other, in runs of their own
+    quorum: int | None = None  # of how many of those the lead waits; None: of all
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Team:
@@ -45,6 +47,8 @@ class Team:
             max_rounds=told["max_rounds"],
             on_member_failure=told["on_member_failure"],
             members=tuple(_member(member) for member in members),
+            is_parallel=told.get("mode") == "parallel" and any(not member["is_lead"] for member in members),
+            quorum=told.get("quorum"),
         )
 
     @property
