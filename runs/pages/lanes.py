@@ -193,29 +193,33 @@ class _Fold:
     def _begin(self, event: Event) -> None:
         told = event.payload
         lane = self.lanes.get(told["agentId"])
-        if lane is None or self._is_of_child(lane, event):
+        if lane is None:
             return
-        turn = LaneTurn(f"turn-{event.seq}", "model", lane.name, event.at, run_id=event.run_id, seq=event.seq)
+        turn = self.of_child.get(told.get("runId", ""))
+        if turn is None:
+            turn = LaneTurn(f"turn-{event.seq}", "model", lane.name, event.at, run_id=event.run_id, seq=event.seq)
+            self._add(lane, turn)
         turn.round, turn.task = told.get("round", 1), told.get("task", "")
         turn.after = tuple(self.deck.names.get(agent_id, agent_id) for agent_id in told.get("handedOn", ()))
-        self._add(lane, turn)
 
     def _finish(self, event: Event) -> None:
         told = event.payload
-        lane = self.lanes.get(told["agentId"])
-        turn = next((turn for turn in reversed(lane.turns) if not turn.is_own_run), None) if lane else None
+        turn = self.of_child.get(told.get("runId", "")) or self._latest(told["agentId"])
         if turn is None:
             return
-        turn.ended_at = max(event.at, turn.began_at)
+        turn.ended_at = max(turn.ended_at or event.at, turn.began_at)
         turn.status = "completed" if event.type == EventType.MEMBER_COMPLETED else "failed"
-        turn.tokens = told.get("promptTokens", 0) + told.get("completionTokens", 0)
-        turn.cost, turn.output = told.get("cost"), told.get("output") or ""
+        turn.tokens = told.get("promptTokens", turn.tokens or 0) + told.get("completionTokens", 0)
+        turn.cost, turn.output = told.get("cost", turn.cost), told.get("output") or ""
         turn.failure, turn.is_tried_again = told.get("message", ""), bool(told.get("willRetry"))
+
+    def _latest(self, agent_id: str) -> LaneTurn | None:
+        lane = self.lanes.get(agent_id)
+        return lane.turns[-1] if lane and lane.turns else None
 
     def _say(self, event: Event) -> None:
         card = self.deck.take(event)
-        lane = self.lanes.get(event.agent_id)
-        turn = self.of_child.get(event.run_id) or (lane.turns[-1] if lane and lane.turns else None)
+        turn = self.of_child.get(event.run_id) or self._latest(event.agent_id)
         if turn is not None:
             turn.cards.append(card)
 
@@ -224,24 +228,17 @@ class _Fold:
         self.turns.append(turn)
 
     def _add_child(self, child: Run) -> None:
-        """A member's own run is a turn of the round in which it is the lane's next."""
+        """A member's own run is a turn in its lane; which round that is, the team's log says."""
         lane = self.lanes[child.agent_id]
         turn = LaneTurn(
             f"turn-{child.pk}", "model", lane.name, child.started_at or child.created_at, child.ended_at,
             status=str(child.status), tokens=child.prompt_tokens + child.completion_tokens, cost=str(child.cost),
-            round=len(lane.turns) + 1, run_id=child.pk, output=child.output or "",
+            run_id=child.pk, output=child.output or "",
             is_own_run=True, last_seq=child.last_seq,
         )  # fmt: skip
         turn.failure = str((child.error or {}).get("message", ""))
         self.of_child[child.pk] = turn
         self._add(lane, turn)
-
-    def _is_of_child(self, lane: Lane, event: Event) -> bool:
-        """Whether the event tells of a member's own run: what it says of the task is kept there."""
-        turn = next((one for one in lane.turns if one.is_own_run and one.round == event.payload.get("round", 1)), None)
-        if turn is not None:
-            turn.task = event.payload.get("task", "")
-        return turn is not None
 
 
 def _count_what_goes_on(run: Run, turns: Iterable[LaneTurn]) -> None:

@@ -31,10 +31,14 @@ class Relatives:
 
 
 def relatives_of(run: Run, scope: Scope) -> Relatives:
-    """Return the relatives of a run, the children in the order in which they began. One query, and one for a parent."""
+    """Return the relatives of a run, the children in the order in which they began. One query, and one for a parent.
+
+    A team's members are none, though they work in runs of their own: those are its lanes.
+    """
     seen = Run.objects.for_scope(scope)
     parent = seen.filter(pk=run.parent_id).first() if run.parent_id else None
-    children = seen.filter(parent=run).order_by("created_at", "pk")[:SHOWN]
+    others = seen.filter(parent=run).exclude(group_id=run.group_id) if run.group_id else seen.filter(parent=run)
+    children = others.order_by("created_at", "pk")[:SHOWN]
     return Relatives(_told(parent) if parent else None, [_told(child) for child in children])
 
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.db.models.fields.json import KT
+from django.db.models.functions import Left
 from django.utils.translation import gettext as _
 
 from openintern.tenancy.policy import allows
@@ -17,7 +19,7 @@ from runs.models import Effect, Event, Run
 from runs.pages.cards import KINDS
 from runs.pages.doubts import calls_in_doubt
 from runs.pages.questions import Question, questions_of
-from runs.pages.wording import about_call, kind_of_tool
+from runs.pages.wording import about_call, gist, kind_of_tool
 
 LONG_TASK = 280  # characters: a longer one is set in smaller type
 LONGEST_SAYING = 4000
@@ -33,6 +35,7 @@ _TOLD = (
     EventType.STEP_RETRIED,
     EventType.USER_INJECTED,
     EventType.MEMBER_STARTED,
+    EventType.MEMBER_COMPLETED,
     EventType.MEMBER_FAILED,
     *MESSAGES,
 )
@@ -168,6 +171,8 @@ def turns_of(runs: Sequence[Run], *, scope: Scope) -> list[Turn]:
                 )
             case EventType.MEMBER_STARTED | EventType.MEMBER_FAILED:
                 turn.lines.append(_line_of_member(told))
+            case EventType.MEMBER_COMPLETED if not told["payload__isLead"]:
+                turn.lines.append(_line_of_contribution(told))
             case kind if kind in MESSAGES:
                 turn.lines.append(_line_of_message(told))
     return list(turns.values())
@@ -182,10 +187,11 @@ def _told(run_ids: list[str]) -> Any:
     """The events that make lines, without the results themselves: those can be large and aren't shown here."""
     fields = (
         *("toolName", "tool_call_id", "args", "isError", "duration_ms", "losses", "message", "from"),
-        *("awaits", "role", "round", "isLead", "text", "decision", "toRole", "source"),
+        *("awaits", "role", "round", "isLead", "text", "decision", "toRole", "runId"),
     )
     events = Event.objects.filter(run__in=run_ids, seq__lte=FIRST_EVENTS, type__in=_TOLD).order_by("run_id", "seq")
-    return events.values("run_id", "type", *(f"payload__{name}" for name in fields))
+    told = events.values("run_id", "type", *(f"payload__{name}" for name in fields))
+    return told.annotate(contribution=Left(KT("payload__output"), LONGEST_MESSAGE))
 
 
 def _line_of_call(told: dict[str, Any]) -> Line:
@@ -199,7 +205,13 @@ def _line_of_member(told: dict[str, Any]) -> Line:
     if told["type"] == EventType.MEMBER_FAILED:
         return Line("failed", "failed", name=name, about=shorten(str(told["payload__message"]), LONGEST_MESSAGE))
     about = _("round %(number)s") % {"number": told["payload__round"]}
-    return Line("member", "person", name=name, about=about, status="lead" if told["payload__isLead"] else "")
+    run_id = str(told["payload__runId"] or "")
+    status = "lead" if told["payload__isLead"] else ""
+    return Line("member", "person", name=name, about=about, status=status, run_id=run_id)
+
+
+def _line_of_contribution(told: dict[str, Any]) -> Line:
+    return Line("completed", "completed", name=str(told["payload__role"]), about=gist(told["contribution"] or ""))
 
 
 def _line_of_message(told: dict[str, Any]) -> Line:

@@ -39,6 +39,17 @@ function duration(milliseconds) {
   return milliseconds < 1000 ? `${Math.round(milliseconds)} ms` : `${(milliseconds / 1000).toFixed(1)} s`;
 }
 
+function gist(text) {
+  const line = text.slice(0, 560).replace(/\s+/g, " ").trim();
+  return line.length > 140 ? `${line.slice(0, 139)}…` : line;
+}
+
+function traceOf(run, text) {
+  const link = element("a", "", text);
+  link.href = `/trace/${run}`;
+  return link;
+}
+
 /** One task under way: its calls and its answer, drawn as they happen. Text nodes only: nothing here is markup. */
 class LiveTurn {
   constructor(article) {
@@ -97,24 +108,27 @@ class LiveTurn {
   }
 
   /** A member of a team takes its turn: what is said from here on is its contribution, the lead's is the answer. */
-  took({ role, round, isLead }) {
+  took({ role, round, isLead, runId }) {
     this.draft.take();
-    this.member = `${role} · ${words.round} ${round}`;
+    this.member = runId ? null : `${role} · ${words.round} ${round}`;
     const line = document.createElement("li");
     line.className = "call member";
     line.append(icon("person"), element("b", "", role));
     if (isLead) line.append(element("span", "tag", words.lead));
-    line.append(element("span", "about", `${words.round} ${round}`));
+    const about = element("span", "about", "");
+    about.append(runId ? traceOf(runId, `${words.round} ${round}`) : `${words.round} ${round}`);
+    line.append(about);
     this.calls.append(line);
     this.speaker.textContent = role;
-    this.speaker.hidden = false;
-    announcer.textContent = this.member;
+    this.speaker.hidden = Boolean(runId); // what is written in a run of its own is seen there
+    announcer.textContent = this.member ?? role;
   }
 
-  gave({ output, isLead }) {
+  gave({ role, output, isLead }) {
     this.draft.take();
     this.speaker.hidden = true;
     if (isLead) this.draft.add({ token: output ?? "", offset: 0 });
+    else this.note("completed", gist(output ?? ""), role);
   }
 
   heard(kind, { text, decision, toRole }) {
@@ -187,8 +201,7 @@ class LiveTurn {
 
   linked(id, run) {
     const about = this.lines.get(id)?.querySelector(".about");
-    const link = element("a", "", about?.textContent ?? run);
-    link.href = `/trace/${run}`;
+    const link = traceOf(run, about?.textContent ?? run);
     about?.replaceChildren(link.cloneNode(true));
     return link;
   }

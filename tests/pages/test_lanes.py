@@ -203,22 +203,30 @@ def test_members_that_work_at_once_have_their_own_runs_as_lanes(alice: Person, t
         Run.objects.filter(pk=child.pk).update(parent=run.pk, group_id="grp_desk", agent_id=SCOUT)
         child.agent_id = SCOUT
         log.append(child, status=Run.Status.RUNNING, attempt=child.attempt, started_at=timezone.now())
+    apart = begun(SCOUT, task="the scout's part")
+    apart.payload["runId"] = child.pk
+    write(alice, run, apart)
     write(alice, child, said(EventType.MESSAGE_EVIDENCE, SCOUT, text="port: 8080", entryId="entry_2"))
     assert f"/api/runs/{child.pk}/stream?cursor=1" in lanes_of(alice, run)[0].streams
     finish(alice, child, "It is 8080")
+    ended = done(SCOUT, "It is 8080")
+    ended.payload["runId"] = child.pk
+    write(alice, run, ended)
     write(alice, run, begun(LEAD, after=(SCOUT,)))
     write(alice, run, said(EventType.MESSAGE_DECISION, LEAD, decision="8080", evidence=[{"entryId": "entry_2"}]))
 
     team, lanes = lanes_of(alice, run)
     shown = page(alice.signed_in(), f"/trace/{run.pk}")
 
-    turn = lanes["Scout"].turns[0]
+    [turn] = lanes["Scout"].turns
     assert (turn.run_id, turn.status, turn.output, [card.text for card in turn.cards]) == (
         child.pk, "completed", "It is 8080", ["port: 8080"],
     )  # fmt: skip
     assert team.decision is not None
     assert [card.author for card in team.decision.evidence] == ["Scout"]
     assert f'href="/trace/{child.pk}"' in shown
+    assert "Asked:</b> the scout" in html.unescape(shown)
+    assert "Work was given to" not in shown
 
 
 def test_the_end_of_the_run_ends_the_turn_that_was_going_on(alice: Person, team_run: Any) -> None:

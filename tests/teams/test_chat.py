@@ -47,6 +47,7 @@ def test_a_task_is_given_to_a_team_by_a_plain_form_and_the_conversation_remember
     with org_scope(alice.org):
         run = Run.objects.get(session__key="s_desk")
     shown = page(client, "/chat/s_desk")
+    assert re.search(r"<b dir=\"auto\">Scout \w+</b> 8080", shown)
     assert (run.group_id, run.status, run.output) == (desk.pk, "completed", "Use 8080.")
     assert chosen(shown) == [f"group:{desk.pk}"]
     assert f"{desk.name} · Editor" in shown
