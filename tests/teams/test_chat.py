@@ -14,7 +14,7 @@ from runs.models import Run
 from teams.models import Group, Role
 from tests.conftest import Person
 from tests.pages.test_lanes import LEAD, SCOUT, begun, failed, said, write
-from tests.teams.rosters import make_team
+from tests.teams.rosters import make_team, start_team
 
 STEPS: dict[str, Any] = {"Scout": [{"text": "8080"}], "Editor": [{"text": "Use 8080."}]}
 
@@ -90,3 +90,24 @@ def test_charlie_is_offered_no_team_of_acmes_and_can_give_it_nothing(charlie: Pe
 
     assert desk.pk not in page(client, "/")
     assert client.post("/chat/s_theirs", {"input": "x", "agent_id": f"group:{desk.pk}"}).status_code == 404
+
+
+def test_members_that_work_at_once_each_have_a_lane_from_the_real_log(alice: Person, work: Any) -> None:
+    scripts: dict[str, Any] = {"Scout": [{"text": "8080"}], "Critic": [{"text": "Sure?"}], **STEPS}
+    team = make_team(alice, lead="Editor", scripts=scripts, mode="parallel")
+    run = start_team(alice, team, "Which port?")
+    work()
+    client = alice.signed_in()
+
+    shown = page(client, f"/trace/{run.pk}")
+    turn = page(client, f"/turns/{run.pk}")
+
+    with org_scope(alice.org):
+        parts = list(Run.objects.filter(parent=run.pk).values_list("pk", flat=True))
+    assert len(parts) == 2
+    for part in parts:
+        assert f'href="/trace/{part}"' in shown
+        assert f'href="/trace/{part}"' in turn
+    assert shown.count('class="lane-turn completed"') == 3
+    assert "Work was given to" not in shown
+    assert "after " in shown
