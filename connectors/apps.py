@@ -5,3 +5,9 @@ from django.utils.translation import gettext_lazy as _
 class ConnectorsConfig(AppConfig):
     name = "connectors"
     verbose_name = _("connectors")
+
+    def ready(self) -> None:
+        """Say what webhooks can be told of besides runs."""
+        from runs.outbox import emitting  # noqa: PLC0415  models aren't there before
+
+        emitting.announce("pdf.completed", "pdf.failed")

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from connectors.mineru import tool as mineru  # noqa: F401  it registers itself
 from connectors.one_document import Wanted, take_in
 from openintern.errors import OpenInternError
 from runs.tools.registry import ToolContext, ToolError, tool

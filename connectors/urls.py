@@ -3,6 +3,7 @@
 from django.urls import path, register_converter
 
 from connectors import rest
+from connectors.mineru import rest as mineru_api
 
 
 class ConnectorId:
@@ -15,9 +16,17 @@ class ConnectorId:
         return value
 
 
+class PdfJobId(ConnectorId):
+    regex = r"mju_[A-Za-z0-9]{1,36}"
+
+
+register_converter(PdfJobId, "pdf_job_id")
 register_converter(ConnectorId, "connector_id")
 
 urlpatterns = [
+    path("mineru/ingest-batch", mineru_api.Batches.as_view()),
+    path("mineru/ingest-batch/<pdf_job_id:pdf_job_id>", mineru_api.OneBatch.as_view()),
+    path("mineru/ingest-batch/<pdf_job_id:pdf_job_id>/progress", mineru_api.progress),
     path("feishu/connectors", rest.Connectors.as_view()),
     path("feishu/connectors/<connector_id:connector_id>", rest.OneConnector.as_view()),
     path("feishu/connectors/<connector_id:connector_id>/sync", rest.ConnectorSync.as_view()),

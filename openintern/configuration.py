@@ -145,6 +145,29 @@ class Mcp:
 
 
 @dataclass(frozen=True)
+class Mineru:
+    """The service that reads PDFs better than we do, if there is a key for it. `enabled`: False turns the tool off.
+
+    Without a key PDFs are read here. Times are in milliseconds; `max_poll_attempts` looks are made at most at a document.
+    """
+
+    enabled: bool = True
+    api_key: str = field(default="", repr=False)
+    uid_token: str = field(default="", repr=False)
+    base_url: str = "https://mineru.net/api/v4"
+    timeout_ms: int = 20_000
+    max_retries: int = 3
+    poll_interval_ms: int = 3_000
+    max_poll_attempts: int = 120
+    default_model_version: str = "pipeline"
+
+    @property
+    def mode(self) -> str:
+        """`v4` (the service), `local` (read here) or `off`."""
+        return ("v4" if self.api_key else "local") if self.enabled else "off"
+
+
+@dataclass(frozen=True)
 class Configuration:
     """Everything the operator chose. `problems` are the values that could not be used."""
 
@@ -153,6 +176,7 @@ class Configuration:
     agent: Agent
     memory: Memory = field(default_factory=Memory)
     mcp: Mcp = field(default_factory=Mcp)
+    mineru: Mineru = field(default_factory=Mineru)
     problems: tuple[str, ...] = ()
 
 
@@ -168,6 +192,7 @@ def load(environ: Mapping[str, str] | None = None) -> Configuration:
         agent=_agent(sources, base_dir=server.base_dir),
         memory=_memory(sources),
         mcp=Mcp(catalogue=sources.get("mcp.catalogue", "", _catalogue, {})),
+        mineru=_mineru(sources),
         problems=tuple(sources.problems),
     )
     if not environ.get(TOLD):
@@ -288,6 +313,27 @@ def _memory(sources: _Sources) -> Memory:
         refuses_secrets=sources.get("memory.refuseSecrets", "MEMORY_REFUSE_SECRETS", _truth, False),
         recalled=sources.get("memory.recalled", "MEMORY_RECALLED", _from_zero, Memory.recalled),
         remembers_runs=sources.get("memory.rememberRuns", "MEMORY_REMEMBER_RUNS", _truth, Memory.remembers_runs),
+    )
+
+
+def _mineru(sources: _Sources) -> Mineru:
+    default = Mineru()
+    interval = sources.get("mineru.pollIntervalMs", "MINERU_POLL_INTERVAL_MS", _count, default.poll_interval_ms)
+    retries = sources.get("mineru.maxRetries", "MINERU_MAX_RETRIES", _from_zero, default.max_retries)
+    return Mineru(
+        enabled=sources.get("mineru.enabled", "MINERU_ENABLED", _truth, default.enabled),
+        api_key=sources.get("mineru.apiKey", "MINERU_API_KEY", _text, ""),
+        uid_token=sources.get("mineru.uidToken", "MINERU_UID_TOKEN", _text, ""),
+        base_url=sources.get("mineru.baseUrl", "MINERU_BASE_URL", _url, default.base_url),
+        timeout_ms=sources.get("mineru.timeoutMs", "MINERU_TIMEOUT_MS", _count, default.timeout_ms),
+        max_retries=min(retries, 6),
+        poll_interval_ms=max(interval, 1_000),
+        max_poll_attempts=sources.get(
+            "mineru.maxPollAttempts", "MINERU_MAX_POLL_ATTEMPTS", _count, default.max_poll_attempts
+        ),
+        default_model_version=sources.get(
+            "mineru.defaultModelVersion", "MINERU_DEFAULT_MODEL_VERSION", _text, default.default_model_version
+        ),
     )
 
 

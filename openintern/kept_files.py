@@ -7,6 +7,7 @@ Everything here happens inside `org_scope`.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from django.conf import settings
@@ -17,12 +18,17 @@ from openintern import data_directory
 
 def write(kind: str, name: str, content: bytes) -> None:
     """Write a file that isn't there yet. `name` is ours: never what somebody called it."""
+    write_pieces(kind, name, [content])
+
+
+def write_pieces(kind: str, name: str, pieces: Iterable[bytes]) -> None:
+    """Write a file that comes piece by piece, so that none of it has to be in memory whole."""
     path = path_of(kind, name)
     data_directory.ensure(path.parent)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
+            file.writelines(pieces)
             file.flush()
             os.fsync(descriptor)
     except OSError:

@@ -77,6 +77,7 @@ MIDDLEWARE = [
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 200
 LARGER_BODIES = dict.fromkeys(("/api/documents", "/memory/documents"), 33 * 1024 * 1024)  # a document of 32 MiB
+LARGER_BODIES |= dict.fromkeys(("/api/mineru/ingest-batch", "/mineru"), 1025 * 1024 * 1024)  # PDFs, 1 GiB together
 APPEND_SLASH = False
 
 TEMPLATES: list[dict[str, Any]] = [

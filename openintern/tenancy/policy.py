@@ -54,6 +54,8 @@ POLICY: Final[dict[tuple[str, str], Role]] = {
     ("upload", "read"): Role.VIEWER,
     ("upload", "create"): Role.MEMBER,
     ("upload", "delete"): Role.MEMBER,
+    ("pdf", "read"): Role.VIEWER,
+    ("pdf", "create"): Role.MEMBER,
     ("connector", "read"): Role.VIEWER,
     ("connector", "sync"): Role.MEMBER,
     ("connector", "create"): Role.ADMIN,

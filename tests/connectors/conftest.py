@@ -20,6 +20,8 @@ from openintern.tenancy.scope import Scope, org_scope
 from tests.conftest import Person
 from tests.peers.feishu import Feishu, feishu_peer
 from tests.peers.feishu.server import APP_ID, APP_SECRET
+from tests.peers.mineru import mineru, use_mineru  # noqa: F401  fixtures
+from tests.runs.conftest import start_run, work  # noqa: F401  fixtures
 
 
 @pytest.fixture

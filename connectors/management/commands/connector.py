@@ -1,17 +1,20 @@
-"""The process that syncs connectors: one a machine is enough, more share the work."""
+"""The process that syncs connectors and has PDFs read: one a machine is enough, more share the work."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
+from connectors.mineru import working as pdfs
+from connectors.syncing import working as syncs
 from connectors.syncing.asked import SYNC
-from connectors.syncing.working import organizations_with_work, work_off
-from memory.listening import Listener, Work
+from memory.listening import IsStopping, Listener, Work
+from openintern.tenancy.models import Organization
 
 #: What waits, and what a crash left behind, is taken up when its time has come and somebody looks.
-LOOK_SECONDS = 5.0
+LOOK_SECONDS = 3.0
 
 
 class Command(BaseCommand):
@@ -22,6 +25,14 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, once: bool, **options: Any) -> None:
         if once:
-            self.stdout.write(f"{work_off(organizations_with_work())} pieces of syncs worked off")
+            self.stdout.write(f"{_work_off(_organizations_with_work())} pieces of work done")
             return
-        Listener(Work(SYNC, find=organizations_with_work, do=work_off, look_seconds=LOOK_SECONDS)).work()
+        Listener(Work(SYNC, find=_organizations_with_work, do=_work_off, look_seconds=LOOK_SECONDS)).work()
+
+
+def _organizations_with_work() -> list[Organization]:
+    return list({org.pk: org for org in (*syncs.organizations_with_work(), *pdfs.organizations_with_work())}.values())
+
+
+def _work_off(orgs: Sequence[Organization], is_stopping: IsStopping = lambda: False) -> int:
+    return syncs.work_off(orgs, is_stopping) + pdfs.work_off(orgs, is_stopping)
