@@ -10,7 +10,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from connectors.models import Connector, SyncJob
+from connectors.models import Connector, PdfFile, SyncJob
 from openintern.administration import ReadOnlyPages
 from openintern.sites import organization_admin
 
@@ -51,5 +51,16 @@ class SyncJobPages(ReadOnlyPages[SyncJob]):
         return super().get_queryset(request).select_related("connector", "asked_by")
 
 
+class PdfFilePages(ReadOnlyPages[PdfFile]):
+    """PDFs on their way into memory, and what became of them."""
+
+    list_display = ["filename", "job", "status", "pages", "chunk_count", "error_code", "ended_at"]
+    list_filter = ["status"]
+    search_fields = ["filename", "=source_key", "=run_id"]
+    list_select_related = ["job"]
+    ordering = ["-job__created_at", "file_index"]
+
+
 organization_admin.register(Connector, ConnectorPages)
+organization_admin.register(PdfFile, PdfFilePages)
 organization_admin.register(SyncJob, SyncJobPages)

@@ -10,4 +10,4 @@ class ConnectorsConfig(AppConfig):
         """Say what webhooks can be told of besides runs."""
         from runs.outbox import emitting  # noqa: PLC0415  models aren't there before
 
-        emitting.announce("pdf.completed", "pdf.failed")
+        emitting.announce("connector.sync.completed", "connector.sync.failed", "pdf.completed", "pdf.failed")

@@ -3,8 +3,10 @@
 from django.urls import path
 
 from connectors import urls, views  # noqa: F401  `urls` registers the converter
+from connectors.mineru import views as pdf_views
 
 urlpatterns = [
+    path("mineru", pdf_views.pdfs, name="pdfs"),
     path("connectors", views.connectors, name="connectors"),
     path("connectors/<connector_id:connector_id>", views.one_connector, name="connector"),
     path("connectors/<connector_id:connector_id>/sync", views.sync, name="sync-connector"),

@@ -44,6 +44,7 @@ NAVIGATION = (
     Destination("runs", _("Runs"), "runs", "run", also=("trace",)),
     Destination("memory", _("Memory"), "memory", "memory", also=("memory-item", "memory-changes", "documents")),
     Destination("connectors", _("Connectors"), "folder", "connector", also=("connector",)),
+    Destination("pdfs", _("PDFs"), "file", "pdf"),
     Destination(
         "teams",
         _("Teams"),

@@ -10,7 +10,8 @@ from typing import Any, Final, cast
 from asgiref.sync import sync_to_async
 from django.core.exceptions import SuspiciousOperation
 from django.db import connection
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import HttpResponseBase, StreamingHttpResponse
+from django.utils import timezone
 from drf_spectacular.utils import OpenApiExample, extend_schema, inline_serializer
 from rest_framework import serializers
 from rest_framework.exceptions import ParseError
@@ -23,18 +24,22 @@ from connectors.mineru import asking, working
 from connectors.models import PdfFile, PdfJob
 from openintern import downloads
 from openintern.api import query_of, scope_of
-from openintern.errors import OpenInternError
+from openintern.errors import NotFound, OpenInternError
 from openintern.live.frames import encode
 from openintern.refusals import refusal
 from openintern.tenancy.access import access
 from openintern.tenancy.identity import ScopedRequest
-from openintern.tenancy.scope import Scope, org_scope
+from openintern.tenancy.renewal import Credential, credential_of, renew
+from openintern.tenancy.scope import org_scope
 
 #: All of one request, by what it says and by what comes (see the settings).
 MOST_REQUEST: Final = 1024 * 1024 * 1024
 _LOOK_SECONDS: Final = 1.0
 _PING_SECONDS: Final = 15.0
 _LONGEST_SECONDS: Final = 3600.0
+#: Streams of progress that one process keeps open.
+MOST_STREAMS: Final = 100
+_open: set[object] = set()
 
 
 class BatchFile(serializers.Serializer[Any]):
@@ -128,44 +133,59 @@ class OneBatch(APIView):
 
 
 @access("pdf", GET="read")
-async def progress(request: HttpRequest, pdf_job_id: str) -> HttpResponseBase:
+async def progress(request: ScopedRequest, pdf_job_id: str) -> HttpResponseBase:
     """Stream how far each file is: all of them first, then what changes, then `done`. Ends with the batch."""
-    scope = cast(ScopedRequest, request).asker
-    if scope is None or request.method != "GET":
-        return HttpResponse(status=405)
+    credential = credential_of(request, at=timezone.now())
+    if credential is None or request.method != "GET":
+        return refusal(request, OpenInternError("METHOD_NOT_ALLOWED", "A stream can only be read: GET"))
+    if len(_open) >= MOST_STREAMS:
+        full = OpenInternError("UNAVAILABLE", "Too many streams are open; try again", details={"retry_after": 5})
+        return refusal(request, full)
     try:
-        first = await sync_to_async(_files, thread_sensitive=False)(scope, pdf_job_id)
+        first = await _files(credential, pdf_job_id)
     except OpenInternError as error:
         return refusal(request, error)
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-    return StreamingHttpResponse(_told(scope, pdf_job_id, first), content_type="text/event-stream", headers=headers)
+    told = _told(credential, pdf_job_id, first)
+    return StreamingHttpResponse(told, content_type="text/event-stream", headers=headers)
 
 
-async def _told(scope: Scope, job_id: str, files: list[dict[str, Any]]) -> AsyncIterator[bytes]:
+async def _told(credential: Credential, job_id: str, files: list[dict[str, Any]]) -> AsyncIterator[bytes]:
     """Tell each file, then each that changes; looked at once a second, with no connection held between."""
     known: dict[int, dict[str, Any]] = {}
-    ends_at, ping_at = time.monotonic() + _LONGEST_SECONDS, time.monotonic() + _PING_SECONDS
-    while time.monotonic() < ends_at:
-        for file in files:
-            if known.get(file["file_index"]) != file:
-                known[file["file_index"]] = file
-                yield encode("progress", file)
-        if all(file["status"] in {"completed", "failed"} for file in files):
-            yield encode("done", {"job_id": job_id})
-            return
-        if time.monotonic() > ping_at:
-            ping_at = time.monotonic() + _PING_SECONDS
-            yield encode("ping", {})
-        await asyncio.sleep(_LOOK_SECONDS)
-        try:
-            files = await sync_to_async(_files, thread_sensitive=False)(scope, job_id)
-        except OpenInternError:  # it is out of sight by now
-            return
-
-
-def _files(scope: Scope, job_id: str) -> list[dict[str, Any]]:
-    """How far the files are, by a connection that is let go of at once."""
+    ends_at, ping_at, mark = time.monotonic() + _LONGEST_SECONDS, time.monotonic() + _PING_SECONDS, object()
+    _open.add(mark)
     try:
+        while time.monotonic() < ends_at:
+            for file in files:
+                if known.get(file["file_index"]) != file:
+                    known[file["file_index"]] = file
+                    yield encode("progress", file)
+            if all(file["status"] in {"completed", "failed"} for file in files):
+                yield encode("done", {"job_id": job_id})
+                return
+            if time.monotonic() > ping_at:
+                ping_at = time.monotonic() + _PING_SECONDS
+                yield encode("ping", {})
+            await asyncio.sleep(_LOOK_SECONDS)
+            files = await _files(credential, job_id)
+    except OpenInternError:  # it is out of sight by now
+        return
+    finally:
+        _open.discard(mark)
+
+
+async def _files(credential: Credential, job_id: str) -> list[dict[str, Any]]:
+    """How far the files are, for somebody with the rights of now. Raises NOT_FOUND."""
+    return await sync_to_async(_look, thread_sensitive=False)(credential, job_id)
+
+
+def _look(credential: Credential, job_id: str) -> list[dict[str, Any]]:
+    """Look by a connection that is let go of at once."""
+    try:
+        scope = renew(credential, at=timezone.now())
+        if scope is None or not credential.allows(scope, "pdf", "read"):
+            raise NotFound("Job")
         with org_scope(scope.org):
             return [working.told_of(file) for file in asking.find(scope, job_id).files.order_by("file_index")]
     finally:

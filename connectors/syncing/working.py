@@ -14,17 +14,22 @@ from django.db.models.functions import Now
 from connectors.feishu.answers import Busy, Denied
 from connectors.feishu.asking import Asker, asker
 from connectors.models import Connector, Listing, SyncJob
+from connectors.models.sync import COUNTS
 from connectors.syncing import discovering, fetching, leases, removing
 from connectors.syncing.leases import Hold, Lost, Stopped
 from memory.listening import organizations_where
 from openintern.errors import OpenInternError
 from openintern.tenancy.models import Organization
 from openintern.tenancy.scope import org_scope
+from runs.outbox import emitting
 
 logger = structlog.get_logger(__name__)
 
 #: How long one sync is worked on before another one has its turn.
 SLICE_SECONDS: Final = 10.0
+#: What webhooks can be told of.
+COMPLETED: Final = "connector.sync.completed"
+FAILED: Final = "connector.sync.failed"
 _AT_EASE: Final = lambda: False  # noqa: E731
 
 
@@ -104,6 +109,7 @@ def complete(hold: Hold) -> None:
     error = f"{told.failed} of {told.discovered} sources can't be read" if told.failed else ""
     _clear_away(hold)
     _note(hold, last_success_at=Now(), last_error=error)
+    _tell(COMPLETED, told)
 
 
 @transaction.atomic
@@ -113,6 +119,14 @@ def fail(hold: Hold, *, code: str, message: str) -> None:
     hold.end(status=SyncJob.Status.FAILED, error_code=code[:40], error_message=message[:500])
     _clear_away(hold)
     _note(hold, last_error=message[:500])
+    _tell(FAILED, SyncJob.objects.get(pk=hold.job.pk))
+
+
+def _tell(type: str, job: SyncJob) -> None:
+    """Let webhooks hear how a sync ended, with its end."""
+    counts = {name: getattr(job, name) for name in COUNTS}
+    error = {"code": job.error_code, "message": job.error_message} if job.error_code else None
+    emitting.emit(type, {"connector_id": job.connector_id, "job_id": job.pk, "counts": counts, "error": error})
 
 
 def _clear_away(hold: Hold) -> None:

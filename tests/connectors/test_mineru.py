@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import tracemalloc
@@ -10,24 +11,26 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import call_command
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from connectors.mineru import archive, asking, content, service, working
+from connectors.mineru import archive, asking, content, rest, service, working
 from connectors.mineru.refusals import Refused
 from connectors.models import PdfFile, PdfJob
 from memory.models import Memory
 from openintern.errors import OpenInternError
 from openintern.tenancy import people
 from openintern.tenancy.models import Membership
+from openintern.tenancy.renewal import Credential
 from openintern.tenancy.scope import Scope, org_scope
 from runs import lifecycle
-from runs.models import Run
+from runs.models import Run, Webhook
 from tests.conftest import Person, events_of, reload
 from tests.peers.mineru import BOMBS, ITEMS, PDF, TOKEN, Mineru, bomb, zipped
-from tests.runs.conftest import clear_queue
+from tests.runs.conftest import clear_queue, in_thread
 
 Use = Callable[..., None]
 URL = "https://example.org/papers/annual%20report.pdf"
@@ -59,6 +62,11 @@ def alice(committed: Any) -> Person:
 @pytest.fixture
 def bob(committed: Any) -> Person:
     return committed.bob  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def victor(committed: Any) -> Person:
+    return committed.victor  # type: ignore[no-any-return]
 
 
 @pytest.fixture
@@ -659,3 +667,64 @@ def test_items_are_read_one_by_one_whatever_lies_between() -> None:
     for broken in ("{}", "[{]", "[1, 2", '["a" "b"'):
         with pytest.raises(Refused):
             list(content.items(broken))
+
+
+def test_progress_is_told_file_by_file_until_it_is_done(alice: Person, mineru: Mineru) -> None:
+    mineru.states = ["done"]
+    job_id = batch(alice, ("one.pdf", PDF)).json()["job_id"]
+    with org_scope(alice.org):
+        file = PdfFile.objects.get(job_id=job_id)
+    credential = Credential(alice.scope, timezone.now() + timedelta(days=1))
+
+    async def listen() -> list[bytes]:
+        heard = []
+        async for told in rest._told(credential, job_id, await rest._files(credential, job_id)):
+            heard.append(told)
+            if len(heard) == 1:
+                await sync_to_async(in_thread)(lambda: read(alice, file))
+        return heard
+
+    heard = asyncio.run(listen())
+
+    assert [told.partition(b"\n")[0] for told in heard][:1] == [b"event: progress"]
+    assert b'"pending"' in heard[0]
+    assert b'"completed"' in heard[-2]
+    assert heard[-1].startswith(b"event: done")
+    assert not rest._open
+
+
+def test_progress_ends_where_somebody_may_see_it_no_more(alice: Person, bob: Person) -> None:
+    job_id = batch(bob, ("one.pdf", PDF)).json()["job_id"]
+    credential = Credential(bob.scope, timezone.now() - timedelta(days=1), api_key_id=98765)
+
+    with pytest.raises(OpenInternError, match="not found"):
+        asyncio.run(rest._files(credential, job_id))
+
+
+def test_the_page_takes_pdfs_and_shows_how_far_they_are(alice: Person, victor: Person, mineru: Mineru) -> None:
+    client = alice.signed_in()
+    mineru.states = ["failed"]
+
+    sent = client.post("/mineru", {"files": [SimpleUploadedFile("quay.pdf", PDF)], "is_ocr": "true"})
+    with org_scope(alice.org):
+        read(alice, PdfFile.objects.get(filename="quay.pdf"))
+    page = client.get("/mineru").content.decode()
+
+    assert sent.status_code == 302
+    assert "quay.pdf" in page
+    assert "the document is damaged" in page
+    assert client.post("/mineru", {}).status_code == 400
+    assert victor.signed_in().post("/mineru", {}).status_code == 403
+    assert "quay.pdf" not in victor.signed_in().get("/mineru").content.decode()
+
+
+def test_a_webhook_hears_of_a_pdf(alice: Person, mineru: Mineru) -> None:
+    mineru.states = ["done"]
+    with org_scope(alice.org):
+        hook = Webhook.objects.create(name="pdfs", url="https://example.org/", event_types=["pdf.completed"])
+        try:
+            file = read(alice, by_url(alice))
+            [delivery] = hook.deliveries.all()
+            assert delivery.payload["memory_id"] == str(file.memory_id)
+        finally:
+            hook.delete()

@@ -31,9 +31,8 @@ Start = Callable[..., Run]
 
 
 @pytest.fixture(autouse=True)
-def no_webhook(alice: Person, charlie: Person, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def no_webhook(alice: Person, charlie: Person) -> Iterator[None]:
     """Nobody is told anything by what other tests left."""
-    monkeypatch.setitem(emitting._announced, "connector.sync.completed", None)
     clear(alice, charlie)
     yield
     clear(alice, charlie)

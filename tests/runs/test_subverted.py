@@ -341,5 +341,5 @@ def test_there_is_no_tool_by_which_a_model_could_raise_its_rights(
     writing = {name for name, tool in tools().items() if tool.mutating and not tool.seat} - WANTED
     assert writing <= {
         "write_file", "edit_file", "apply_patch", "memory_write", "memory_forget", "exec_command", "feishu_ingest_doc",
-        "delegate_to_group",
+        "delegate_to_group", "mineru_ingest_pdf",
     }  # fmt: skip

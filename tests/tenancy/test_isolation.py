@@ -21,7 +21,7 @@ from django.http import HttpResponseBase
 from django.test import Client
 from django.utils import timezone
 
-from connectors.models import Connector, Listing, SyncJob
+from connectors.models import Connector, Listing, PdfFile, PdfJob, SyncJob
 from connectors.models import Source as ConnectorSource
 from memory.models import (
     Change,
@@ -96,6 +96,7 @@ NEVER = {
     "template": "never",
     "skill_id": "skill_never",
     "connector_id": "fconn_neverExisted1234567",
+    "pdf_job_id": "mju_neverExisted123456789",
     "memory_id": "00000000-0000-4000-8000-000000000000",
     "change_set_id": "00000000-0000-4000-8000-000000000000",
 }
@@ -128,6 +129,7 @@ class Property:
             "template": "never",
             "skill_id": self.rows[Skill].pk,
             "connector_id": self.rows[Connector].pk,
+            "pdf_job_id": self.rows[PdfJob].pk,
             "memory_id": self.rows[Memory].pk,
             "change_set_id": self.rows[ChangeSet].pk,
             "document_id": self.rows[Document].pk,
@@ -164,7 +166,13 @@ def _rows_of_a_connector(cast: Cast, project: Project) -> dict[type[Model], Any]
     job = SyncJob.objects.create(
         connector=connector, trigger="manual", status="failed", error_code=CANARY, ended_at=timezone.now()
     )
+    batch = PdfJob.objects.create(user=cast.alice.user, mode="v4")
+    pdf = PdfFile.objects.create(
+        job=batch, file_index=0, filename=f"{CANARY}.pdf", source_key=CANARY, status="failed", ended_at=timezone.now()
+    )
     return {
+        PdfJob: batch,
+        PdfFile: pdf,
         Connector: connector,
         SyncJob: job,
         Listing: Listing.objects.create(job=job, kind="folder", token=CANARY),

@@ -33,6 +33,11 @@ NOTHING = {
     "change_set_id": "00000000-0000-4000-8000-000000000000",
     "document_id": "doc_never",
     "server_id": "0",
+    "schedule_id": "sch_never",
+    "webhook_id": "whk_never",
+    "delivery_id": "0",
+    "connector_id": "fconn_never",
+    "pdf_job_id": "mju_never",
     "action": "look",
     "tool_call_id": "call_never",
 }
