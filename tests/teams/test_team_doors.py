@@ -11,12 +11,14 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.test import Client
 
+from openintern.errors import OpenInternError
 from openintern.tenancy.models import Project
 from openintern.tenancy.scope import org_scope
-from runs.models import Run
+from runs.models import Run, Schedule
 from teams.models import Group
 from tests.conftest import Person, events_of, reload
-from tests.teams.rosters import make_team, start_team
+from tests.runs.test_scheduling import clear, fire, runs_of, schedule
+from tests.teams.rosters import make_team, start_team, turns_of
 
 Work = Callable[[], int]
 TWO: dict[str, Any] = {"a": [{"text": "The sky is blue."}], "lead": [{"text": "Paint it."}]}
@@ -135,9 +137,12 @@ def test_the_command_names_a_team(alice: Person, team: Group) -> None:
     out = StringIO()
     whose = {"org": alice.org.slug, "user": alice.user.username, "stdout": out, "stderr": StringIO()}
 
-    call_command("run", "Which colour?", team=team.name, session="of_the_command", wait=True, **whose)
+    call_command("run", "Which colour?", team=team.name, session="of_the_command", stream=True, **whose)
 
-    assert "Paint it." in out.getvalue()
+    mark = team.name.removeprefix("team ")
+    assert f"member.started        a {mark}, round 1: Which colour?" in out.getvalue()
+    assert f"member.completed      a {mark}: The sky is blue." in out.getvalue()
+    assert f"message.decision      lead {mark}: Paint it." in out.getvalue()
     with pytest.raises(CommandError, match="not found"):
         call_command("run", "hello", team="nobody", **whose)
     with org_scope(alice.org):
@@ -157,3 +162,38 @@ def test_in_the_chat_a_projects_team_answers_on_its_own_page(alice: Person, proj
         assert page.get(f"/api/runs/{run_id}").json()["group_id"] == team.pk
     own = page.post("/chat/s_own", {"input": "a task", "agent_id": f"group:{make_team(alice, scripts=TWO).pk}"})
     assert own["Location"] == "/chat/s_own"
+
+
+def test_a_team_is_given_a_task_by_the_clock(alice: Person, charlie: Person, team: Group, work: Work) -> None:
+    one = schedule(alice, group_id=team.pk)
+
+    fired = fire(alice, one)
+    work()
+
+    assert fired is not None
+    [run] = runs_of(alice, one)
+    assert (run.group_id, run.status) == (team.pk, "completed")
+    assert turns_of(alice, run) == ["a", "lead"]
+    clear(alice)
+    refused = [
+        (alice, {"group_id": "grp_none"}),
+        (alice, {"group_id": team.pk, "role_id": "role_x"}),
+        (charlie, {"group_id": team.pk}),
+    ]
+    for person, told in refused:
+        with pytest.raises(OpenInternError):
+            schedule(person, **told)
+
+
+def test_the_page_of_schedules_offers_teams(alice: Person, team: Group) -> None:
+    told = {"name": "news", "input": "what is new?", "cron": "0 8 * * *", "group_id": team.pk}
+
+    page = alice.signed_in()
+    answer = page.post("/schedules", told, follow=True)
+
+    assert f'<option value="{team.pk}"' in answer.content.decode()
+    with org_scope(alice.org):
+        made = Schedule.objects.get(group_id=team.pk)
+    shown = page.get(f"/schedules/{made.pk}").content.decode()
+    assert f'<option value="{team.pk}" selected>' in shown
+    clear(alice)

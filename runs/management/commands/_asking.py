@@ -69,6 +69,7 @@ class Screen:
         "tool": "yellow",
         "user": "green",
         "member": "bold blue",
+        "message": "blue",
     }
 
     def __init__(self, out: Any) -> None:
@@ -103,13 +104,8 @@ def _gist(event: dict[str, Any]) -> str:  # noqa: PLR0911  a table, a line for e
         case EventType.TOOL_RESULT:
             came = payload["error"]["message"] if payload["isError"] else str(payload["result"])
             return f" {payload['toolName']} {'failed: ' if payload['isError'] else ''}{shorten(' '.join(came.split()), 100)}"
-        case EventType.MEMBER_STARTED:
-            return f" {payload['role']}, round {payload['round']}: {shorten(' '.join(payload['task'].split()), 80)}"
-        case EventType.MEMBER_COMPLETED:
-            return f" {payload['role']}: {shorten(' '.join(payload['output'].split()), 100)}"
-        case EventType.MEMBER_FAILED:
-            again = "; tries again" if payload["willRetry"] else ""
-            return f" {payload['role']}: {payload['code']}: {shorten(payload['message'], 100)}{again}"
+        case kind if kind.startswith(("member.", "message.")):
+            return _said_in_team(event)
         case EventType.RUN_COMPLETED:
             return f" after {payload['duration_ms']} ms\n\n{payload['output']}\n"
         case EventType.RUN_FAILED:
@@ -119,3 +115,18 @@ def _gist(event: dict[str, Any]) -> str:  # noqa: PLR0911  a table, a line for e
         case EventType.STEP_RETRIED:
             return f" {payload['reason']}, again in {payload['delayMs']} ms"
     return " " + shorten(", ".join(f"{name}={value}" for name, value in payload.items()), 100) if payload else ""
+
+
+def _said_in_team(event: dict[str, Any]) -> str:
+    """Whose turn it is, or what a member says to the others."""
+    payload = event["payload"]
+    match event["type"]:
+        case EventType.MEMBER_STARTED:
+            told = f", round {payload['round']}: {payload['task']}"
+        case EventType.MEMBER_FAILED:
+            told = f"{' (tries again)' if payload['willRetry'] else ''}: {payload['code']}: {payload['message']}"
+        case EventType.MESSAGE_TASK:
+            told = f" to {payload['toRole']}: {payload['text']}"
+        case _:
+            told = f": {payload.get('output') or payload.get('decision') or payload.get('text', '')}"
+    return f" {payload['role']}{shorten(' '.join(told.split()), 100)}"
