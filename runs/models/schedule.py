@@ -45,6 +45,7 @@ class Schedule(models.Model):
         _("time zone"), max_length=60, blank=True, help_text=_("Empty: the organisation’s time zone")
     )
     role_id = models.CharField(_("role"), max_length=40, blank=True)
+    group_id = models.CharField(_("group"), max_length=40, blank=True, default="", db_default="")
     session_key = models.CharField(_("session"), max_length=102)
     llm_config: models.JSONField[dict[str, Any]] = models.JSONField(_("model"), default=dict, blank=True)
     paused = models.CharField(_("paused"), max_length=10, choices=Paused.choices, default=Paused.NO, blank=True)

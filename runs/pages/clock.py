@@ -16,11 +16,11 @@ from openintern.pages import scope_of
 from openintern.tenancy.access import access
 from openintern.tenancy.policy import allows
 from openintern.tenancy.scope import Scope
-from runs.briefs import role_choices
+from runs.briefs import role_choices, team_choices
 from runs.models import Schedule
 from runs.scheduling import cron, keeping
 
-_TEXTS = ("name", "input", "cron", "time_zone", "role_id")
+_TEXTS = ("name", "input", "cron", "time_zone", "role_id", "group_id")
 _FIRINGS = 50  # on the page of one schedule
 
 
@@ -118,4 +118,9 @@ def _may_settle(scope: Scope, row: Schedule) -> bool:
 
 
 def _choices(scope: Scope) -> dict[str, Any]:
-    return {"roles": role_choices(), "zones": cron.zones(), "org_zone": scope.org.time_zone}
+    return {
+        "roles": role_choices(),
+        "teams": team_choices(scope),
+        "zones": cron.zones(),
+        "org_zone": scope.org.time_zone,
+    }

@@ -44,6 +44,7 @@ class ScheduleRow(serializers.Serializer[Any]):
     time_zone = serializers.CharField(source="row.time_zone", help_text="its own; empty: the organisation's")
     zone = serializers.CharField(help_text="the time zone by which it goes")
     role_id = serializers.CharField(source="row.role_id")
+    group_id = serializers.CharField(source="row.group_id")
     session_key = serializers.CharField(source="row.session_key")
     llm_config = serializers.DictField(source="row.llm_config")
     paused = serializers.ChoiceField(Schedule.Paused.choices, source="row.paused")
@@ -65,6 +66,7 @@ class NewSchedule(serializers.Serializer[Any]):
     cron = Text(max_length=cron.LONGEST)
     time_zone = Text(max_length=60, required=False, allow_blank=True, help_text="empty: the organisation's")
     role_id = Text(max_length=40, required=False, allow_blank=True)
+    group_id = Text(max_length=40, required=False, allow_blank=True, help_text="the team that works on it")
     session_key = serializers.RegexField(f"^({SESSION_KEY_PATTERN})?$", required=False, allow_blank=True)
     llm_config = LlmConfig(required=False)
 

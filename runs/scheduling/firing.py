@@ -106,6 +106,7 @@ def _start(scope: Scope, schedule: Schedule, firing: Firing, *, at: datetime) ->
             at=at,
             session_key=schedule.session_key,
             role_id=schedule.role_id,
+            group_id=schedule.group_id,
             llm_config=schedule.llm_config or None,
         )
     except OpenInternError as refusal:

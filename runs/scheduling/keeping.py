@@ -20,8 +20,9 @@ from openintern.tenancy import audit
 from openintern.tenancy.models import Organization
 from openintern.tenancy.scope import Scope
 from openintern.text import is_storable
+from runs.briefs import team_of
 from runs.models import SESSION_KEY_PATTERN, Firing, Schedule
-from runs.pinning import pin
+from runs.pinning import pin, pin_team
 from runs.scheduling import cron
 from runs.tools.policy import Lists
 
@@ -30,9 +31,16 @@ MOST_OF_ONE: Final = 50
 LONGEST_TASK: Final = 20_000
 #: What a person may say of a schedule, and what it is where nothing is said.
 FIELDS: Final[dict[str, Any]] = {
-    "name": "", "input": "", "cron": "", "time_zone": "", "role_id": "", "session_key": "", "llm_config": {},
+    "name": "", "input": "", "cron": "", "time_zone": "", "role_id": "", "group_id": "", "session_key": "", "llm_config": {},
 }  # fmt: skip
-_LONGEST: Final = {"name": 100, "input": LONGEST_TASK, "cron": cron.LONGEST, "time_zone": 60, "role_id": 40}
+_LONGEST: Final = {
+    "name": 100,
+    "input": LONGEST_TASK,
+    "cron": cron.LONGEST,
+    "time_zone": 60,
+    "role_id": 40,
+    "group_id": 40,
+}
 
 
 def schedules(scope: Scope) -> list[Schedule]:
@@ -51,12 +59,12 @@ def find(scope: Scope, schedule_id: str) -> Schedule:
 
 @transaction.atomic
 def create(scope: Scope, told: Mapping[str, Any], *, at: datetime) -> Schedule:
-    """Keep a new schedule of one's own. Raises VALIDATION_ERROR, NOT_FOUND for a role that isn't there, CONFLICT for too many."""
+    """Keep a new schedule of one's own. Raises VALIDATION_ERROR, NOT_FOUND for a role or group that isn't there, CONFLICT for too many."""
     if Schedule.objects.count() >= MOST or Schedule.objects.filter(user=scope.user).count() >= MOST_OF_ONE:
         raise OpenInternError("CONFLICT", f"At most {MOST_OF_ONE} schedules a person, {MOST} an organisation")
     schedule = Schedule(user=scope.user, project=scope.project, **{**FIELDS, **_checked(told)})
     schedule.session_key = schedule.session_key or f"s_{schedule.pk}"
-    _check_whole(schedule)
+    _check_whole(scope, schedule)
     _set_due(schedule, scope.org, at=at)
     schedule.save(force_insert=True)
     audit.record_for(scope, "schedule.create", object_id=schedule.pk, cron=schedule.cron)
@@ -72,7 +80,7 @@ def change(scope: Scope, schedule_id: str, told: Mapping[str, Any], *, at: datet
     for name, value in _checked(told).items():
         setattr(schedule, name, value)
     schedule.session_key = schedule.session_key or f"s_{schedule.pk}"
-    _check_whole(schedule)
+    _check_whole(scope, schedule)
     if not schedule.paused:
         _set_due(schedule, scope.org, at=at)
     schedule.save(update_fields=[*FIELDS, "next_at"])
@@ -196,7 +204,7 @@ def _checked(told: Mapping[str, Any]) -> dict[str, Any]:
     return given
 
 
-def _check_whole(schedule: Schedule) -> None:
+def _check_whole(scope: Scope, schedule: Schedule) -> None:
     """Refuse what no run could be started with."""
     if not schedule.name or not schedule.name.isprintable():
         raise Invalid("name", "Must be a name")
@@ -208,4 +216,9 @@ def _check_whole(schedule: Schedule) -> None:
     schedule.cron = cron.check(schedule.cron)
     if schedule.time_zone:
         cron.check_zone(schedule.time_zone)
-    pin(schedule.role_id, schedule.llm_config or None, delegated=Lists())
+    if schedule.role_id and schedule.group_id:
+        raise Invalid("role_id", "A team has the roles of its members")
+    if schedule.group_id:
+        pin_team(team_of(scope, schedule.group_id), schedule.llm_config or None, delegated=Lists())
+    else:
+        pin(schedule.role_id, schedule.llm_config or None, delegated=Lists())
