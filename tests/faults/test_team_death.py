@@ -12,7 +12,7 @@ from tests.faults.tasks import strike
 from tests.faults.test_worker_death import kill_holder
 
 
-def make_team(person: Person, *names: str) -> str:
+def make_team(person: Person, *names: str, **told: Any) -> str:
     """Make roles of these names and a group of them over REST, the last one its lead; return the group's id."""
     client, mark = person.with_key(), random_text(6)
 
@@ -22,7 +22,7 @@ def make_team(person: Person, *names: str) -> str:
         told: dict[str, Any] = answer.json()
         return told
 
-    group = post("groups", name=f"team {mark}")["id"]
+    group = post("groups", name=f"team {mark}", **told)["id"]
     for name in names:
         role = post("roles", name=f"{name} {mark}", system_prompt=f"You are {name}.", is_lead=name == names[-1])
         post(f"groups/{group}/members", role_id=role["id"])
