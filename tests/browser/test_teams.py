@@ -14,10 +14,12 @@ from playwright.sync_api import Locator, Page, expect
 from openintern.ids import random_text
 from openintern.tenancy import people
 from openintern.tenancy.roles import Role
+from runs.llm import scripted
 from runs.tools import registry
 from runs.tools.registry import ToolContext
 from tests.browser.conftest import Visit
 from tests.conftest import Cast, Person, admit
+from tests.teams.rosters import make_team
 
 pytestmark = pytest.mark.browser
 Work = Callable[[], None]
@@ -68,7 +70,7 @@ def look(page: Page, name: str) -> None:
         page.screenshot(path=str(Path(folder) / f"{name}.png"), full_page=True)
 
 
-def make_team(page: Page) -> None:
+def make_on_pages(page: Page) -> None:
     """Make three roles and a group of them, as an admin does, and stay on the group's page."""
     page.get_by_role("link", name="Teams").click()
     expect(page.get_by_text("No groups yet")).to_be_visible()
@@ -98,7 +100,7 @@ def test_a_team_is_made_set_to_work_watched_and_allowed_a_call(
     visit: Visit, greta: Person, work: Work, sent: list[str]
 ) -> None:
     page = visit.sign_in(greta)
-    make_team(page)
+    make_on_pages(page)
     look(page, "team-group")
 
     page.get_by_label("Task", exact=True).fill("Where does the ship berth?")
@@ -135,3 +137,34 @@ def test_a_team_is_made_set_to_work_watched_and_allowed_a_call(
     expect(page.get_by_text("Harbour desk · Pilot")).to_be_visible()
     expect(page.locator(".turn .prose").get_by_text("The ship goes to berth 4.")).to_be_visible()
     look(page, "team-chat")
+
+
+def test_a_team_is_chosen_in_the_chat_and_each_member_is_heard_while_it_writes(
+    visit: Visit, committed: Cast, work: Work
+) -> None:
+    held = f"scout-{random_text(6)}"
+    scripts: dict[str, Any] = {
+        "Scout": [{"text": "Berth four, I think.", "hold": held}],
+        "Pilot": [{"text": "Berth 4."}],
+    }
+    team = make_team(committed.alice, lead="Pilot", scripts=scripts)
+    page = visit.sign_in(committed.alice)
+
+    page.get_by_label("Who").select_option(label=team.name)
+    page.get_by_label("Your task").fill("Where does the ship berth?")
+    page.keyboard.press("Enter")
+    expect(page.locator("[data-live]")).to_be_visible()
+    work()
+
+    expect(page.locator("[data-speaker]")).to_contain_text("Scout", timeout=SOON)
+    expect(page.locator("[data-text]")).to_have_text("Berth four, I think.", timeout=SOON)
+    expect(page.locator(".turn [data-status]")).to_contain_text("Scout")
+    scripted.release(held)
+
+    answer = page.locator(".turn > .prose")
+    expect(answer).to_have_text("Berth 4.", timeout=SOON)
+    expect(page.locator(".turn-foot .who")).to_contain_text(team.name)
+    page.locator(".activity summary").click()
+    expect(page.locator(".call.completed", has_text="Berth four, I think.")).to_be_visible()
+    assert page.get_by_label("Who").input_value() == f"group:{team.pk}"
+    look(page, "team-chat-chosen")
