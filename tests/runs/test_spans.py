@@ -103,7 +103,7 @@ def test_a_run_is_one_trace_of_its_models_and_tools(
     assert about["gen_ai.conversation.id"] == "s_traced"
     assert about["openintern.status"] == reload(alice, run).status == "completed"
     chat = told(seen[1])
-    assert chat["gen_ai.operation.name"] == "chat"
+    assert (chat["gen_ai.operation.name"], chat["gen_ai.agent.id"]) == ("chat", "main")
     assert chat["gen_ai.usage.input_tokens"] > 0
     [failed] = [span for span in seen if span.name == "execute_tool read_file"]
     assert (told(failed)["error.type"], failed.status.message) == ("TOOL_ERROR", "TOOL_ERROR")
