@@ -19,6 +19,7 @@ from runs.outbox import emitting
 from runs.outbox import webhooks as keeping
 
 _SHOWN = 50
+_USUAL = ["run.completed", "run.failed"]  # ticked where nothing was chosen yet
 
 
 @access("webhook", GET="read", POST="change")
@@ -37,7 +38,7 @@ def webhooks(request: HttpRequest) -> HttpResponse:
         "secret": secret,
         "problem": problem,
         "said": request.POST if problem else {},
-        "types": _types(request.POST.getlist("event_types") if problem else []),
+        "types": _types(request.POST.getlist("event_types") if problem else _USUAL),
     }
     return _unkept(render(request, "runs/webhooks.html", context, status=400 if problem else 200))
 

@@ -13,7 +13,7 @@ from django.test import Client
 from django.utils import timezone
 
 import teams.models
-from connectors.models import Connector, SyncJob
+from connectors.models import Connector, PdfFile, PdfJob, SyncJob
 from memory.documents.accepting import accept
 from memory.models import ChangeSet, ConsolidationPolicy
 from memory.owners import Owner
@@ -80,6 +80,8 @@ def test_an_owner_can_look_at_each_row_of_each_list(alice: Person, start_run: Ca
         schedule = Schedule.objects.create(name="harbour", user=alice.user, cron="0 8 * * *", paused="by_hand")
         Firing.objects.create(schedule=schedule, due_at=timezone.now(), outcome="skipped")
         accept(alice.scope, content=b"We deploy on Fridays.", name="habits.md")
+        batch = PdfJob.objects.create(user=alice.user, mode="local")
+        PdfFile.objects.create(job=batch, file_index=0, filename="harbour.pdf", source_key="harbour")
         hook = Webhook.objects.create(name="harbour", url="https://example.org/", rests="by_hand")
         Delivery.objects.create(webhook=hook, type="run.completed")
         McpServer.objects.create(name="harbour", transport="http", url="https://example.org/mcp")
