@@ -300,7 +300,7 @@ def test_the_chat_offers_the_roles_and_goes_on_with_the_last_one(alice: Person, 
     role, client = make_role(alice), alice.signed_in()
     assert f'<option value="{role.pk}">{role.name}</option>' in client.get("/").content.decode()
 
-    answer = client.post("/chat/s_withrole", {"input": "hello", "role_id": role.pk}, follow=True)
+    answer = client.post("/chat/s_withrole", {"input": "hello", "agent_id": role.pk}, follow=True)
 
     page = answer.content.decode()
     assert f'<option value="{role.pk}" selected>' in page
