@@ -186,9 +186,8 @@ class _Fold:
             if turn.is_live and self.run.is_final:
                 ended_at = self.run.ended_at or self.now
                 turn.ended_at, turn.status = max(ended_at, turn.began_at), str(self.run.status)
-        for lane in self.lanes.values():
-            if lane.live_since and self.run.status == Run.Status.WAITING:
-                lane.turns[-1].status = str(Run.Status.WAITING)
+            elif turn.is_live and not turn.is_own_run:
+                turn.status = str(self.run.status)
 
     def _begin(self, event: Event) -> None:
         told = event.payload

@@ -7,10 +7,13 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from django.db.models import Q
+
 from openintern.tenancy.roles import Role
 from openintern.tenancy.scope import Scope
 from runs.approvals import questions
 from runs.events import EventType
+from runs.lifecycle import INSTANCE_PREFIX
 from runs.models import Approval, Event, Run
 from runs.pages.lanes import names_of
 
@@ -41,13 +44,15 @@ def waiting(scope: Scope) -> list[Question]:
 
 
 def questions_of(runs: Iterable[Run], scope: Scope) -> dict[str, list[Question]]:
-    """Return the open questions of those runs that wait, by run."""
-    ids = [run.pk for run in runs if run.status == Run.Status.WAITING]
+    """Return the open questions of those runs that wait, by run: their own, and those of the runs they wait for."""
+    ids = {run.pk for run in runs if run.status == Run.Status.WAITING}
     found: dict[str, list[Question]] = defaultdict(list)
     if ids:
-        asked = questions(scope, status=Approval.Status.PENDING).filter(run__in=ids).order_by("created_at", "pk")
+        theirs = Q(run__in=ids) | Q(run__parent__in=ids)
+        asked = questions(scope, status=Approval.Status.PENDING).filter(theirs).order_by("created_at", "pk")
         for question in _shown(asked, scope):
-            found[question.approval.run_id].append(question)
+            run = question.approval.run
+            found[run.pk if run.pk in ids else str(run.parent_id)].append(question)
     return found
 
 
@@ -82,10 +87,11 @@ def _shown(asked: Iterable[Approval], scope: Scope) -> list[Question]:
 
 
 def _name_of(asked: Approval) -> str:
-    role = asked.run.config.get("role") or {}
-    if role.get("id") == asked.agent_id:
-        return str(role["name"])
-    return names_of(asked.run).get(asked.agent_id, asked.agent_id)
+    """Members of teams and roles go by their names; an agent of somebody's own naming by that."""
+    agent_id, role = asked.agent_id, asked.run.config.get("role") or {}
+    if agent_id == role.get("id") or agent_id.startswith(INSTANCE_PREFIX):
+        return str(role.get("name") or names_of(asked.run).get(agent_id, agent_id))
+    return agent_id
 
 
 def _words_of(steps: set[tuple[str, int]]) -> dict[tuple[str, int], str]:

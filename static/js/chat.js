@@ -64,12 +64,18 @@ class LiveTurn {
     this.member = null; // of a team: who is at work
     this.lines = new Map();
     announcer.textContent = words.working;
+    this.onInbox = () => this.awaitsOthers && this.wait(); // one of them may ask a person
+    document.body.addEventListener("inbox-changed", this.onInbox);
     this.source = follow(article.dataset.stream, {
       onEvent: (event) => this.take(event),
       onToken: (payload) => this.write(payload),
       onEnd: () => this.end(),
       onLost: () => this.lost(),
     });
+  }
+
+  get awaitsOthers() {
+    return !this.article.querySelector("[data-awaiting]").hidden;
   }
 
   write(payload) {
@@ -193,7 +199,8 @@ class LiveTurn {
 
   /** Others work on a part of it: it goes on by itself when they are done. */
   handedOn(awaits) {
-    const others = awaits.filter(({ kind }) => kind !== "external_job").map(({ tool_call_id: id, reference }) => this.linked(id, reference));
+    // a team's members are named above
+    const others = awaits.filter(({ kind }) => kind === "delegated_run").map(({ tool_call_id: id, reference }) => this.linked(id, reference));
     const banner = this.article.querySelector("[data-awaiting]");
     banner.hidden = false;
     banner.querySelector("[data-others]").replaceChildren(...others.flatMap((link) => [link, " "]));
@@ -213,6 +220,7 @@ class LiveTurn {
   }
 
   async end() {
+    document.body.removeEventListener("inbox-changed", this.onInbox);
     document.querySelector(".sessions [aria-current] .icon")?.remove();
     await htmx.ajax("GET", this.article.dataset.turn, { target: this.article, swap: "outerHTML" });
     announcer.textContent = words.done;

@@ -206,6 +206,11 @@ def test_members_that_work_at_once_have_their_own_runs_as_lanes(alice: Person, t
     apart = begun(SCOUT, task="the scout's part")
     apart.payload["runId"] = child.pk
     write(alice, run, apart)
+    with org_scope(alice.org):
+        log.append(run, status=Run.Status.WAITING)
+    assert lanes_of(alice, run)[1]["Scout"].status == "running"  # though the team's own run waits
+    with org_scope(alice.org):
+        log.append(run, status=Run.Status.RUNNING)
     write(alice, child, said(EventType.MESSAGE_EVIDENCE, SCOUT, text="port: 8080", entryId="entry_2"))
     assert f"/api/runs/{child.pk}/stream?cursor=1" in lanes_of(alice, run)[0].streams
     finish(alice, child, "It is 8080")

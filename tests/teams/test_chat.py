@@ -11,6 +11,7 @@ from django.test import Client
 from openintern.tenancy.scope import org_scope
 from runs.events import Draft, EventType
 from runs.models import Run
+from runs.tools.registry import ToolContext
 from teams.models import Group, Role
 from tests.conftest import Person
 from tests.pages.test_lanes import LEAD, SCOUT, begun, failed, said, write
@@ -111,3 +112,30 @@ def test_members_that_work_at_once_each_have_a_lane_from_the_real_log(alice: Per
     assert shown.count('class="lane-turn completed"') == 3
     assert "Work was given to" not in shown
     assert "after " in shown
+
+
+def test_what_a_member_asks_in_its_own_run_is_asked_where_the_team_is_watched(
+    alice: Person, work: Any, add_tool: Any
+) -> None:
+    def send(context: ToolContext, to: str) -> dict[str, Any]:
+        """Send a letter."""
+        return {"sent": to}
+
+    add_tool(send, risk="high")
+    asking: list[dict[str, Any]] = [
+        {"tool_calls": [{"name": "send", "arguments": {"to": "ops@acme"}}]}, {"text": "Sent."},
+    ]  # fmt: skip
+    team = make_team(alice, lead="Editor", scripts={"Clerk": asking, **STEPS}, mode="parallel")
+    run = start_team(alice, team, "Which port?")
+    work()
+    client = alice.signed_in()
+
+    for path in (f"/trace/{run.pk}", f"/turns/{run.pk}"):
+        shown = page(client, path)
+        assert "ops@acme" in shown
+        assert re.search(r"alice · Clerk \w+ ·", shown)
+    [card] = set(re.findall(r'action="(/runs/[^"]+/approvals/[^"]+)"', page(client, f"/trace/{run.pk}")))
+    client.post(card, {"verdict": "approve:call", "next": f"/trace/{run.pk}"})
+    work()
+
+    assert "Use 8080." in page(client, f"/turns/{run.pk}")
