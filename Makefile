@@ -31,7 +31,7 @@ test: $(DEVELOPMENT) messages
 
 # What each case promises, and where it is tested, is in docs/faults.md.
 faults: $(DEVELOPMENT) messages
-	OPENINTERN_REQUIRE_STRACE=1 $(VENV)/bin/python -m pytest -m faults -s tests/faults tests/runs $(ARGS)
+	OPENINTERN_REQUIRE_STRACE=1 $(VENV)/bin/python -m pytest -m faults -s tests/faults tests/runs tests/teams $(ARGS)
 
 # What each attack meets, and where it is tested, is in docs/attacks.md.
 attacks: $(DEVELOPMENT) messages

@@ -35,25 +35,34 @@ def assert_one_course(person: Person, run: Run, *turns: str) -> None:
     assert_whole(person, run)
 
 
-@pytest.mark.slow
-def test_at_every_statement(alice: Person, work: Work) -> None:
-    """No turn is begun twice, and none is left out. What tools are promised is held in `tests/runs/test_crash_sweep.py`."""
+def sweep(person: Person, work: Work, *, stride: int) -> int:
+    """Let a worker die at every so-manieth statement of a team's run; return how many statements there are.
+
+    No turn is begun twice, and none is left out. What tools are promised is held in `tests/runs/test_crash_sweep.py`.
+    """
     scripts: dict[str, Any] = {"a": [{"text": "One."}], "b": FAILING, "lead": [{"text": "So be it."}]}
-    group = make_team(alice, lead="lead", scripts=scripts)
-    for number in range(1, FURTHEST):
-        run = start_team(alice, group)
+    group = make_team(person, lead="lead", scripts=scripts)
+    for number in range(1, FURTHEST, stride):
+        run = start_team(person, group)
         saboteur = Saboteur(number, cut=False)
 
         work_sabotaged(saboteur)
         expire_leases()
         work()
 
-        assert_one_course(alice, run, "a", "b!", "lead")
+        assert_one_course(person, run, "a", "b!", "lead")
         if saboteur.left > 0:
-            break
-    else:
-        raise AssertionError(f"a team of three takes more than {FURTHEST} statements")
-    assert number > 40
+            return number
+    raise AssertionError(f"a team of three takes more than {FURTHEST} statements")
+
+
+def test_at_every_fourth_statement(alice: Person, work: Work) -> None:
+    assert sweep(alice, work, stride=4) > 40
+
+
+@pytest.mark.faults
+def test_at_every_statement(alice: Person, work: Work) -> None:
+    assert sweep(alice, work, stride=1) > 40
 
 
 def test_a_turn_without_tools_is_one_transaction(alice: Person, work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
