@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from hashlib import sha256
 from typing import IO, Any, Final
 from urllib.parse import unquote, urlsplit
@@ -74,9 +75,12 @@ def accept_batch(scope: Scope, files: Sequence[tuple[str, IO[bytes], int]], told
     if len(files) > MOST_FILES:
         raise OpenInternError("TOO_LARGE", f"At most {MOST_FILES} files at once")
     _require_room(sum(size for _, _, size in files), count=len(files))
+    for name, content, size in files:  # all of them before any is kept
+        _check(content, name=_name(name), size=size)
     job = _job(scope, mode=mode, options=options)
-    for index, (name, content, size) in enumerate(files):
-        _keep(job, content, name=name, size=size, index=index)
+    with _nothing_left() as kept:
+        for index, (name, content, size) in enumerate(files):
+            kept.append(_keep(job, content, name=name, size=size, index=index))
     audit.record_for(scope, "pdf.create", object_id=job.pk, files=len(files))
     ring()
     return job
@@ -115,8 +119,10 @@ def accept_content(
     """Have one PDF read that is at hand. Raises as `accept_batch` does."""
     mode, options = require_mode(), options_from(told)
     _require_room(size, count=1)
+    _check(content, name=_name(name), size=size)
     job = _job(scope, mode=mode, options=options)
-    file = _keep(job, content, name=name, size=size, index=0, data_id=_data_id(told), **about)
+    with _nothing_left() as kept:
+        kept.append(file := _keep(job, content, name=name, size=size, index=0, data_id=_data_id(told), **about))
     audit.record_for(scope, "pdf.create", object_id=job.pk, files=1)
     ring()
     return file
@@ -144,14 +150,29 @@ def _job(scope: Scope, *, mode: str, options: dict[str, Any]) -> PdfJob:
     return job
 
 
+def _check(content: IO[bytes], *, name: str, size: int) -> None:
+    content.seek(0)
+    if not name.lower().endswith(".pdf") or b"%PDF-" not in content.read(_HEAD):
+        raise OpenInternError("MINERU_FILE_PATH_INVALID", f"{name or 'It'} is not a PDF")
+    if size > MOST_BYTES:
+        raise OpenInternError("TOO_LARGE", f"A PDF may have at most {MOST_BYTES // 1024 // 1024} MiB")
+
+
+@contextmanager
+def _nothing_left() -> Iterator[list[PdfFile]]:
+    """Where not all can be kept, keep none of their bytes: the rows go with the transaction."""
+    kept: list[PdfFile] = []
+    try:
+        yield kept
+    except BaseException:
+        for file in kept:
+            kept_files.path_of(FILES, file.pk).unlink(missing_ok=True)
+        raise
+
+
 def _keep(job: PdfJob, content: IO[bytes], *, name: str, size: int, index: int, **about: Any) -> PdfFile:
     """Keep a PDF's bytes until they are read. Its content makes its key: the same file is the same source."""
     tidy = _name(name)
-    content.seek(0)
-    if not tidy.lower().endswith(".pdf") or b"%PDF-" not in content.read(_HEAD):
-        raise OpenInternError("MINERU_FILE_PATH_INVALID", f"{tidy or 'It'} is not a PDF")
-    if size > MOST_BYTES:
-        raise OpenInternError("TOO_LARGE", f"A PDF may have at most {MOST_BYTES // 1024 // 1024} MiB")
     digest = sha256()
     content.seek(0)
     for piece in _pieces(content):

@@ -17,7 +17,7 @@ from django.core.management import call_command
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from connectors.mineru import archive, asking, content, rest, service, working
+from connectors.mineru import archive, asking, content, rest, service, tidying, working
 from connectors.mineru.refusals import Refused
 from connectors.models import PdfFile, PdfJob
 from memory.models import Memory
@@ -728,3 +728,34 @@ def test_a_webhook_hears_of_a_pdf(alice: Person, mineru: Mineru) -> None:
             assert delivery.payload["memory_id"] == str(file.memory_id)
         finally:
             hook.delete()
+
+
+def test_of_a_batch_that_can_not_be_kept_whole_no_byte_stays(alice: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = asking.kept_files.write_pieces
+
+    def full(kind: str, name: str, pieces: Any) -> None:
+        if PdfFile.objects.get(pk=name).file_index:
+            raise OSError("no space left on device")
+        write(kind, name, pieces)
+
+    monkeypatch.setattr(asking.kept_files, "write_pieces", full)
+    with org_scope(alice.org):
+        folder = asking.kept_files.path_of(asking.FILES, "x").parent
+        before = set(folder.iterdir()) if folder.exists() else set()
+        with pytest.raises(OSError, match="no space"):
+            asking.accept_batch(alice.scope, [("a.pdf", io.BytesIO(PDF), len(PDF))] * 2, {})
+
+        assert not PdfJob.objects.exists()
+        assert set(folder.iterdir()) == before
+
+
+def test_old_jobs_go_and_what_is_under_way_stays(alice: Person, mineru: Mineru) -> None:
+    mineru.states = ["done"]
+    done, waiting, young = read(alice, by_url(alice)), by_file(alice), by_file(alice)
+    with org_scope(alice.org):
+        old = timezone.now() - timedelta(days=31)
+        PdfJob.objects.filter(pk__in=[done.job_id, waiting.job_id]).update(created_at=old)
+
+        assert tidying.forget(at=timezone.now()) == 1
+        assert set(PdfJob.objects.values_list("pk", flat=True)) == {waiting.job_id, young.job_id}
+        assert Memory.objects.filter(pk=done.memory_id).exists()

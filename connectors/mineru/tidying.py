@@ -1,0 +1,35 @@
+"""What became of PDFs long ago goes; what they say stays in memory. Called once a day."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+from django.db.models import Exists, OuterRef, Q
+from django.utils import timezone
+
+from connectors.models import PdfFile, PdfJob
+from openintern.tenancy.models import Organization
+from openintern.tenancy.scope import org_scope
+
+logger = structlog.get_logger(__name__)
+
+KEPT: Final = timedelta(days=30)
+
+
+def forget_all() -> None:
+    """Remove old jobs in every organisation; one that can't be tidied doesn't keep the others from it."""
+    for org in Organization.objects.filter(is_active=True):
+        try:
+            with org_scope(org):
+                forget(at=timezone.now())
+        except Exception:  # the outermost edge of a scheduled task: the operator's log has it
+            logger.exception("old PDF jobs can't be removed", org=org.slug)
+
+
+def forget(*, at: datetime) -> int:
+    """Remove jobs of more than 30 days ago of which nothing is under way; return how many."""
+    under_way = PdfFile.objects.filter(Q(status__in=PdfFile.UNFINISHED) | Q(is_told=False), job=OuterRef("pk"))
+    old = PdfJob.objects.filter(~Exists(under_way), created_at__lt=at - KEPT)
+    return old.delete()[1].get("connectors.PdfJob", 0)
