@@ -56,10 +56,11 @@ class Effect(models.Model):
             ),
         ]
         indexes = [
-            # what is waited for, by what it is: the sweeps for what has ended meanwhile
+            # what is waited for, by what it is: the sweeps for what has ended meanwhile. Not by the status: a column that
+            # an index is about makes each of its changes a change of every index
             models.Index(
                 fields=["awaits_kind", "awaits_reference"],
-                condition=models.Q(status="awaited"),
+                condition=models.Q(awaits_kind__isnull=False),
                 name="runs_effect_awaited",
             ),
         ]
