@@ -18,7 +18,7 @@ _ICONS = {
     "memory": "search",
     "export": "download",
 }
-_TELLING = ("path", "pattern", "query", "run_id", "url", "name", "command", "to", "decision", "text")
+_TELLING = ("path", "pattern", "query", "run_id", "url", "name", "command", "to", "decision", "text", "goal")
 
 
 def kind_of_tool(name: str) -> str:

@@ -12,7 +12,7 @@ const hint = composer?.querySelector("[data-hint]");
 const send = composer?.querySelector("[data-send]");
 const attachments = composer && new Attachments(composer, words, { onChange: () => update() });
 const ICONS = { read: "file", write: "pencil", edit: "pencil", list: "folder", glob: "folder", grep: "search", memory: "search", export: "download" };
-const TELLING = ["path", "pattern", "query", "run_id", "url", "name", "command", "to", "decision", "text"];
+const TELLING = ["path", "pattern", "query", "run_id", "url", "name", "command", "to", "decision", "text", "goal"];
 
 function icon(name) {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
