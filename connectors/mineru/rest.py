@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 
 from asgiref.sync import sync_to_async
 from django.core.exceptions import SuspiciousOperation
-from django.db import connection
+from django.db import connections
 from django.http import HttpResponseBase, StreamingHttpResponse
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiExample, extend_schema, inline_serializer
@@ -26,6 +26,7 @@ from openintern import downloads
 from openintern.api import query_of, scope_of
 from openintern.errors import NotFound, OpenInternError
 from openintern.live.frames import encode
+from openintern.live.reading import DATABASE_AWAY, read
 from openintern.refusals import refusal
 from openintern.tenancy.access import access
 from openintern.tenancy.identity import ScopedRequest
@@ -145,6 +146,9 @@ async def progress(request: ScopedRequest, pdf_job_id: str) -> HttpResponseBase:
         first = await _files(credential, pdf_job_id)
     except OpenInternError as error:
         return refusal(request, error)
+    except DATABASE_AWAY:
+        return refusal(request, OpenInternError("UNAVAILABLE", "The database can't be reached"))
+    await sync_to_async(connections.close_all)()  # what told us who asks; a stream may last for an hour
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
     told = _told(credential, pdf_job_id, first)
     return StreamingHttpResponse(told, content_type="text/event-stream", headers=headers)
@@ -169,7 +173,7 @@ async def _told(credential: Credential, job_id: str, files: list[dict[str, Any]]
                 yield encode("ping", {})
             await asyncio.sleep(_LOOK_SECONDS)
             files = await _files(credential, job_id)
-    except OpenInternError:  # it is out of sight by now
+    except (OpenInternError, *DATABASE_AWAY):  # it is out of sight by now; or the client comes again
         return
     finally:
         _open.discard(mark)
@@ -177,19 +181,16 @@ async def _told(credential: Credential, job_id: str, files: list[dict[str, Any]]
 
 async def _files(credential: Credential, job_id: str) -> list[dict[str, Any]]:
     """How far the files are, for somebody with the rights of now. Raises NOT_FOUND."""
-    return await sync_to_async(_look, thread_sensitive=False)(credential, job_id)
+    return await read(_look, credential, job_id)
 
 
 def _look(credential: Credential, job_id: str) -> list[dict[str, Any]]:
-    """Look by a connection that is let go of at once."""
-    try:
-        scope = renew(credential, at=timezone.now())
-        if scope is None or not credential.allows(scope, "pdf", "read"):
-            raise NotFound("Job")
-        with org_scope(scope.org):
-            return [working.told_of(file) for file in asking.find(scope, job_id).files.order_by("file_index")]
-    finally:
-        connection.close()
+    """In one of the few threads that streams share; its connection goes back at once."""
+    scope = renew(credential, at=timezone.now())
+    if scope is None or not credential.allows(scope, "pdf", "read"):
+        raise NotFound("Job")
+    with org_scope(scope.org):
+        return [working.told_of(file) for file in asking.find(scope, job_id).files.order_by("file_index")]
 
 
 def batch(job: PdfJob) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from tests.live.conftest import Script, Server, server  # noqa: F401  a fixture
 CANARY = "canary9Kz"
 EXAMPLES = os.environ.get("OPENINTERN_ATTACKS", "2")
 #: Streams answer until their run ends: tests/live has them.
-SKIPPED = r"/stream$"
+SKIPPED = r"/(stream|progress)$"
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 
 
