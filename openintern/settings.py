@@ -174,6 +174,8 @@ SPECTACULAR_SETTINGS = {
         "McpServerState": "runs.models.McpServer.State",
         "GroupMode": "teams.models.Group.Mode",
         "OnMemberFailure": "teams.models.Group.OnFailure",
+        "BoardEntryKind": "teams.models.BoardEntry.Kind",
+        "TodoStatus": "teams.models.BoardEntry.Status",
         "DocumentState": "memory.models.Document.State",
         "ConnectorStatus": "connectors.models.Connector.Status",
         "SyncStatus": "connectors.models.SyncJob.Status",

@@ -3,7 +3,7 @@
 from django.urls import path, register_converter
 
 from runs.urls import RunId
-from teams.rest import blueprints, group_runs, groups, members, roles, skills
+from teams.rest import blueprints, board, group_runs, groups, members, roles, skills
 
 
 class RoleId(RunId):
@@ -18,6 +18,10 @@ class MemberId(RunId):
     regex = r"mbr_[A-Za-z0-9]{1,36}"
 
 
+class EntryId(RunId):
+    regex = r"entry_[A-Za-z0-9]{1,36}"
+
+
 class SkillId(RunId):
     regex = r"skill_[A-Za-z0-9]{1,36}"
 
@@ -25,6 +29,7 @@ class SkillId(RunId):
 register_converter(RoleId, "role_id")
 register_converter(GroupId, "group_id")
 register_converter(MemberId, "member_id")
+register_converter(EntryId, "entry_id")
 register_converter(SkillId, "skill_id")
 
 urlpatterns = [
@@ -46,6 +51,10 @@ urlpatterns = [
     path("teams/import", blueprints.TeamsImport.as_view()),
     path("teams/templates", blueprints.TeamTemplates.as_view()),
     path("teams/templates/<slug:template>/install", blueprints.TemplateInstallation.as_view()),
+    path("groups/<group_id:group_id>/blackboard", board.Board.as_view()),
+    path("groups/<group_id:group_id>/blackboard/<entry_id:entry_id>", board.OneEntry.as_view()),
+    path("groups/<group_id:group_id>/blackboard/<entry_id:entry_id>/pin", board.EntryPin.as_view()),
+    path("groups/<group_id:group_id>/blackboard/<entry_id:entry_id>/history", board.EntryHistory.as_view()),
     path("skills", skills.Skills.as_view()),
     path("skills/import", skills.SkillImport.as_view()),
     path("skills/<skill_id:skill_id>", skills.OneSkill.as_view()),

@@ -111,9 +111,7 @@ def rewrite(entry: BoardEntry, *, by: Author, version: int | None = None, **chan
 
     Raises CONFLICT where it isn't in `version` any more, NOT_FOUND where it is gone.
     """
-    current = _locked(entry)
-    if version is not None and version != current.version:
-        raise OpenInternError("CONFLICT", "Somebody has changed this entry meanwhile; look at it again")
+    current = _locked(entry) if version is None else require_version(entry, version)
     before = {name: getattr(current, name) for name in CONTENT}
     _fill(current, **changed)
     if before == {name: getattr(current, name) for name in CONTENT}:
@@ -157,6 +155,18 @@ def memories(entries: Sequence[BoardEntry]) -> list[Memory]:
 def watched(group_id: str) -> str:
     """Return under which name a board's changes are rung."""
     return f"board:{group_id}"
+
+
+def require_version(entry: BoardEntry, version: int) -> BoardEntry:
+    """Return an entry that nobody else changes until the transaction ends. Raises CONFLICT if it isn't at `version`."""
+    current = _locked(entry)
+    if version != current.version:
+        raise OpenInternError(
+            "CONFLICT",
+            "Somebody has changed this entry meanwhile; look at it again",
+            details={"version": current.version},
+        )
+    return current
 
 
 def _locked(entry: BoardEntry) -> BoardEntry:

@@ -18,6 +18,7 @@ from openintern.ids import random_text
 from openintern.tenancy.scope import org_scope
 from runs.engine import transactions
 from runs.models import Run
+from runs.queue import tickets
 from teams import groups
 from teams.models import BoardEntry, Group
 from tests.conftest import Person, events_of, reload
@@ -56,7 +57,7 @@ def entries_of(person: Person, group: Group) -> list[BoardEntry]:
         return list(BoardEntry.objects.filter(group=group).order_by("kind"))
 
 
-def memories_of(person: Person, **owner: str) -> list[Memory]:
+def memories_of(person: Person, **owner: Any) -> list[Memory]:
     with org_scope(person.org):
         everything: Any = Memory.objects
         return list(everything.of(Owner(**owner)).current().select_related("shelf").order_by("created_at"))
@@ -105,7 +106,7 @@ def test_a_decision_that_the_lead_only_says_is_put_down_once(alice: Person, work
         (transactions, "finish_step", False),
         (transactions, "finish", False),
         (transactions, "keep_what_stays", True),
-        (transactions.tickets, "close", True),
+        (tickets, "close", True),
         (transactions, "finish", True),
     ],
 )

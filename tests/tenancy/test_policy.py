@@ -20,6 +20,7 @@ NOTHING = {
     "upload_id": "upl_never",
     "approval_id": "apr_never",
     "role_id": "role_never",
+    "entry_id": "entry_never",
     "group_id": "grp_never",
     "member_id": "mbr_never",
     "template": "never",
