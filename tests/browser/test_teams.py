@@ -102,6 +102,9 @@ def test_a_team_is_made_set_to_work_watched_and_allowed_a_call(
     page = visit.sign_in(greta)
     make_on_pages(page)
     look(page, "team-group")
+    board = visit.context.new_page()
+    board.goto(f"/blackboard/{page.url.rsplit('/', 1)[1]}")
+    expect(board.get_by_text("Nothing is on this board yet.")).to_be_visible()
 
     page.get_by_label("Task", exact=True).fill("Where does the ship berth?")
     page.get_by_role("button", name="Start").click()
@@ -116,6 +119,7 @@ def test_a_team_is_made_set_to_work_watched_and_allowed_a_call(
     expect(lane(page, "Scout").locator(".status.completed")).to_be_visible()
     expect(lane(page, "Clerk").locator(".status.waiting")).to_be_visible()
     expect(lane(page, "Pilot")).to_contain_text("Its turn is still to come")
+    expect(board.locator(".says-evidence")).to_contain_text("Berth 4 is free", timeout=SOON)
     look(page, "team-asks")
     assert sent == []
 
@@ -129,7 +133,9 @@ def test_a_team_is_made_set_to_work_watched_and_allowed_a_call(
     expect(lane(page, "Pilot")).to_contain_text("after Scout, Clerk")
     decided.get_by_text("What it rests on").click()
     expect(decided.get_by_text("log.md:3")).to_be_visible()
+    expect(board.locator(".says-decision")).to_contain_text("The ship goes to berth 4.", timeout=SOON)
     look(page, "team-decided")
+    look(board, "team-board")
 
     decided.locator(".card .card-link").first.click()
     expect(page.locator("details.event[open]")).to_contain_text("message.evidence")
