@@ -201,6 +201,9 @@ class LiveTurn {
   handedOn(awaits) {
     // a team's members are named above
     const others = awaits.filter(({ kind }) => kind === "delegated_run").map(({ tool_call_id: id, reference }) => this.linked(id, reference));
+    const status = this.article.querySelector("[data-status]");
+    status.className = "status waiting";
+    status.replaceChildren(icon("waiting"), element("span", "", words.waiting));
     const banner = this.article.querySelector("[data-awaiting]");
     banner.hidden = false;
     banner.querySelector("[data-others]").replaceChildren(...others.flatMap((link) => [link, " "]));

@@ -44,7 +44,7 @@ def test_a_run_that_waits_for_a_team_says_so_and_goes_on_live(
 
     banner = page.locator("[data-awaiting]")
     expect(banner).to_be_visible(timeout=20_000)
-    expect(page.locator("[data-live]")).to_have_count(1)
+    expect(page.locator("[data-live] [data-status]")).to_have_text("waiting")
     with org_scope(alice.org):
         child, model = Run.objects.get(parent=run).pk, Run.objects.get(parent=run).config["model"]["model"]
     expect(banner.get_by_role("link")).to_have_attribute("href", f"/trace/{child}")
