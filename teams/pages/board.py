@@ -142,7 +142,7 @@ def _context(request: HttpRequest, scope: Scope, group: Group) -> dict[str, Any]
         ],
         "words": words,
         "kinds": [choice for choice in Kind.choices if decides or choice[0] != Kind.DECISION],
-        "states": BoardEntry.Status.choices,
+        "states": [("open", _("not begun")), ("doing", _("being done")), ("done", _("done"))],
         "roles": [member.role for member in groups.members_of(group)],
         "most": LONGEST_ENTRY,
         "may_write": allows(scope.role, "board", "create"),
