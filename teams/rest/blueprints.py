@@ -67,7 +67,7 @@ class TeamExport(APIView):
             OpenApiParameter("format", str, enum=list(FORMS)),
             OpenApiParameter("ids", str, description="of roles and groups, with commas; without: all in sight"),
         ],
-        responses={(200, kind): OpenApiTypes.BINARY for kind in FORMS.values()},
+        responses={(200, kind): OpenApiTypes.OBJECT for kind in FORMS.values()},
     )
     def get(self, request: Request) -> HttpResponse:
         """Download them by name, without ids: groups bring their roles."""
