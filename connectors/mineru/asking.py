@@ -73,7 +73,7 @@ def accept_batch(scope: Scope, files: Sequence[tuple[str, IO[bytes], int]], told
     if not files:
         raise OpenInternError("MINERU_INPUT_REQUIRED", "Send at least one PDF, as `files`")
     if len(files) > MOST_FILES:
-        raise OpenInternError("TOO_LARGE", f"At most {MOST_FILES} files at once")
+        raise Invalid("files", f"At most {MOST_FILES} files at once")
     _require_room(sum(size for _, _, size in files), count=len(files))
     for name, content, size in files:  # all of them before any is kept
         _check(content, name=_name(name), size=size)

@@ -635,7 +635,7 @@ def test_a_batch_is_taken_read_and_looked_at(alice: Person, bob: Person, charlie
     [
         ([], {}, "MINERU_INPUT_REQUIRED"),
         ([("a.txt", PDF)], {}, "MINERU_FILE_PATH_INVALID"),
-        ([("a.pdf", PDF)] * 21, {}, "TOO_LARGE"),
+        ([("a.pdf", PDF)] * 21, {}, "VALIDATION_ERROR"),
         ([("a.pdf", PDF)], {"model_version": "best"}, "VALIDATION_ERROR"),
         ([("a.pdf", PDF)], {"is_ocr": "perhaps"}, "VALIDATION_ERROR"),
     ],
