@@ -303,7 +303,11 @@ def _claim(request: HttpRequest, name: str) -> str:
 
 
 def _body_value(request: HttpRequest, name: str) -> Any:
-    if request.method in {"GET", "HEAD", "TRACE"} or request.content_type != "application/json" or request.path == FILES:
+    if (
+        request.method in {"GET", "HEAD", "TRACE"}
+        or request.content_type != "application/json"
+        or request.path == FILES
+    ):
         return None
     if len(request.body) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:  # Django asks only what the header says
         raise RequestDataTooBig
