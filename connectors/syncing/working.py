@@ -106,7 +106,7 @@ def complete(hold: Hold) -> None:
     hold.lock()
     hold.end(status=SyncJob.Status.COMPLETED)
     told = SyncJob.objects.get(pk=hold.job.pk)
-    error = f"{told.failed} of {told.discovered} sources can't be read" if told.failed else ""
+    error = f"{told.failed} sources or lists can't be read" if told.failed else ""
     _clear_away(hold)
     _note(hold, last_success_at=Now(), last_error=error)
     _tell(COMPLETED, told)
