@@ -26,11 +26,7 @@ _LABELS: Final = {
     "max_tokens": _("Characters of a passage at most"),
     "min_tokens": _("Characters of a passage at least"),
 }
-_SECRETS: Final = {
-    "app_secret": _("App secret"),
-    "verification_token": _("Verification token"),
-    "encrypt_key": _("Encrypt key"),
-}
+_SECRETS: Final = {"app_secret": _("App secret")}
 
 
 class ConnectorForm(forms.Form):
