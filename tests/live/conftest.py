@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 import uvicorn
-from django.db import connection
+from django.db import connection, connections
 from django.utils import timezone
 
 from openintern.tenancy.scope import org_scope
@@ -105,6 +105,9 @@ def server(django_db_setup: None, django_db_blocker: Any) -> Iterator[Server]:
     """The web process, in a thread of this one; it looks after clients that don't answer sooner than one in production."""
     from openintern.asgi import application
 
+    # each request has a thread of its own here: a connection that outlived it would be nobody's until it is collected
+    monkeypatch = pytest.MonkeyPatch()
+    monkeypatch.setitem(connections.settings["default"], "CONN_MAX_AGE", 0)
     with socket.socket() as listening, django_db_blocker.unblock():
         listening.bind(("127.0.0.1", 0))
         listening.listen(2048)
@@ -124,6 +127,7 @@ def server(django_db_setup: None, django_db_blocker: Any) -> Iterator[Server]:
         web.should_exit = True
         thread.join(20)
         loop.close()
+    monkeypatch.undo()
 
 
 @pytest.fixture
