@@ -475,3 +475,11 @@ def test_nothing_that_the_server_decides_is_taken_from_the_body(
     with org_scope(alice.org):
         assert Member.objects.get(pk=joined["id"]).group_id == group_id
         roles.delete(alice.scope, joined["role_id"])
+
+
+def test_a_method_that_nobody_knows_is_refused_whatever_its_body_says(alice: Person) -> None:
+    said = '{"name": "x", "project_id": "0"}'
+
+    answer = alice.with_key().generic("QUERY", "/api/groups", said, content_type="application/json")
+
+    assert answer.status_code == 405
