@@ -20,6 +20,7 @@ from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import RequestDataTooBig
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
+from django.urls import Resolver404, resolve
 from django.utils import timezone
 
 from openintern.errors import Invalid, NotFound, OpenInternError
@@ -67,7 +68,8 @@ class IdentityMiddleware(AuthenticationMiddleware):
             with ExitStack() as scoped.doors:
                 return cast(Callable[[HttpRequest], HttpResponse], self.get_response)(request)
         except OpenInternError as error:
-            return refusal(request, error)
+            undeclared = _undeclared(request) if error.code == "NOT_FOUND" else None
+            return undeclared or refusal(request, error)
         except RequestDataTooBig:
             return refusal(request, OpenInternError("TOO_LARGE", "The request's body is too large"))
         except (OperationalError, InterfaceError):
@@ -129,6 +131,17 @@ def require_access(request: ScopedRequest, declared: Access | None) -> None:
     action = declared.action(request.method or "")
     if not may(request, declared.resource, action):
         _refuse(request, f"{declared.resource}.{action}")
+
+
+def _undeclared(request: HttpRequest) -> HttpResponse | None:
+    """Answer a method that no view has declared, whatever the request says of itself; None for one that has been."""
+    try:
+        declared = access_of(resolve(request.path_info).func)
+    except Resolver404:
+        return None
+    if declared is None or not declared.resource or declared.action(request.method or ""):
+        return None
+    return _refuse_method(request, declared)
 
 
 def _refuse_method(request: HttpRequest, declared: Access) -> HttpResponse:
