@@ -1,4 +1,4 @@
-"""Roles and skills in the organisation's admin."""
+"""Roles: what agents are told and may do, what a run of theirs is given, what another policy would have changed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import Any
 
 from django import forms
-from django.contrib import messages
 from django.contrib.admin import action, display
 from django.contrib.admin.widgets import FilteredSelectMultiple
 from django.db.models import QuerySet
@@ -18,17 +17,18 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from openintern.administration import OrganizationPages, ReadOnlyPages, asker
+from openintern.administration import OrganizationPages, asker, for_each
 from openintern.errors import OpenInternError
 from openintern.sites import organization_admin
 from openintern.tenancy.identity import may
-from runs.briefs import brief_of
-from runs.pinning import given_by
 from runs.rehearsal import MOST_DAYS, Change, rehearse
-from runs.tools.policy import Lists
-from teams import roles, skills
+from teams import previews, roles
+from teams.admin.parts import asked_by, asker_of, history_of, is_new, runs_of, tell
+from teams.blueprints.cloning import clone_role
+from teams.blueprints.exporting import export
 from teams.forms import tool_choices
-from teams.models import Role, Skill
+from teams.models import Role
+from teams.rest.blueprints import download
 
 
 def _picker(name: str, *, label: Any = None) -> forms.MultipleChoiceField:
@@ -114,9 +114,15 @@ class RolePages(OrganizationPages[Role]):
         ),
         (_("Tools"), {"fields": ["allowed_tools", "denied_tools"]}),
         (_("What a run is given"), {"fields": ["offered", "preview"]}),
+        (_("What came of it"), {"fields": ["stats", "past"]}),
     ]
-    readonly_fields = ["offered", "preview"]
-    actions = None
+    readonly_fields = ["offered", "preview", "stats", "past"]
+    change_list_template = "admin/teams/change_list.html"
+    actions = ["clone", "export_as_yaml"]
+
+    def get_actions(self, request: HttpRequest) -> Any:
+        """Without Django's own deletion, which would ask no rule of ours."""
+        return {name: one for name, one in super().get_actions(request).items() if name != "delete_selected"}
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return may(request, "role", "create")  # type: ignore[arg-type]
@@ -159,67 +165,54 @@ class RolePages(OrganizationPages[Role]):
 
     @display(description=_("tools offered"))
     def offered(self, role: Role) -> str:
-        return ", ".join(_given(role)["tools"]) if role.pk and not role._state.adding else ""  # noqa: SLF001
+        return "" if is_new(role) else ", ".join(previews.of_role(role.pk).tools)
 
     @display(description=_("prompt"))
     def preview(self, role: Role) -> SafeString | str:
         """The system message as the model reads it."""
-        if role._state.adding:  # noqa: SLF001
+        if is_new(role):
             return str(_("Save the role to see it."))
-        return format_html('<pre class="prompt-preview">{}</pre>', _given(role)["prompt"])
+        return format_html('<pre class="prompt-preview">{}</pre>', previews.of_role(role.pk).prompt)
+
+    @display(description=_("runs"))
+    def stats(self, role: Role) -> SafeString | str:
+        return (
+            ""
+            if is_new(role)
+            else runs_of(roles.stats(asker_of(role), role.pk), page=reverse("team-role", args=[role.pk]))
+        )
+
+    @display(description=_("history"))
+    def past(self, role: Role) -> SafeString | str:
+        return "" if is_new(role) else history_of(asker_of(role), role.pk)
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Role | None:
+        """Note on the row for whom its page is made: what it shows is what they may see."""
+        return asked_by(request, super().get_object(request, object_id, from_field))
 
     def save_model(self, request: HttpRequest, obj: Role, form: Any, change: bool) -> None:
         told = {name: form.cleaned_data[name] for name in roles.FIELDS}
-        try:
+
+        def keep() -> None:
             if change:
                 roles.change(asker(request), obj.pk, version=form.cleaned_data["seen_version"], **told)
             else:
                 obj.pk = roles.create(asker(request), **told).pk
-        except OpenInternError as error:
-            messages.set_level(request, messages.ERROR)
-            messages.error(request, error.message)
+
+        tell(request, keep)
 
     def delete_model(self, request: HttpRequest, obj: Role) -> None:
         roles.delete(asker(request), obj.pk)
 
+    @action(description=_("Copy the selected roles"))
+    def clone(self, request: HttpRequest, chosen: QuerySet[Role]) -> None:
+        for_each(request, chosen, lambda role: clone_role(asker(request), role.pk))
 
-class SkillPages(ReadOnlyPages[Skill]):
-    """Skills to look at, to put in force and to take out of it; they are written on their own pages."""
-
-    list_display = ["name", "risk", "in_force", "is_for_everybody", "lowers_risk", "health_status", "page"]
-    list_filter = ["health_status", "is_for_everybody", "lowers_risk"]
-    list_select_related = ["current", "enabled"]
-    search_fields = ["name", "current__description"]
-    fields = ["name", "risk", "in_force", "is_for_everybody", "roles", "lowers_risk", "health_status", "page"]
-    readonly_fields = ["risk", "in_force", "page"]
-    actions = ["enable", "disable"]
-
-    @display(description=_("risk"))
-    def risk(self, skill: Skill) -> str:
-        return skill.current.get_risk_level_display() if skill.current else ""
-
-    @display(description=_("in force"))
-    def in_force(self, skill: Skill) -> str:
-        return f"v{skill.enabled.number}" if skill.enabled else ""
-
-    @display(description=_("page"))
-    def page(self, skill: Skill) -> SafeString:
-        return format_html('<a href="{}">{}</a>', reverse("skill", args=[skill.pk]), _("open"))
-
-    @action(description=_("Put the selected skills in force"))
-    def enable(self, request: HttpRequest, chosen: QuerySet[Skill]) -> None:
-        for skill in chosen:
-            skills.change(asker(request), skill.pk, is_enabled=True)
-
-    @action(description=_("Take the selected skills out of force"))
-    def disable(self, request: HttpRequest, chosen: QuerySet[Skill]) -> None:
-        for skill in chosen:
-            skills.change(asker(request), skill.pk, is_enabled=False)
-
-
-def _given(role: Role) -> dict[str, Any]:
-    return given_by(brief_of(role.pk), delegated=Lists())
+    @action(description=_("Export the selected roles as YAML"))
+    def export_as_yaml(self, request: HttpRequest, chosen: QuerySet[Role]) -> HttpResponse:
+        return download(
+            export(asker(request), role_ids=list(chosen.values_list("pk", flat=True)), group_ids=[]), "yaml"
+        )
 
 
 organization_admin.register(Role, RolePages)
-organization_admin.register(Skill, SkillPages)
