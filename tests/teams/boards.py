@@ -65,7 +65,7 @@ def make_team(make_role: Callable[..., Role], start_run: Callable[..., Run]) -> 
     def make(person: Person, **told: Any) -> Team:
         run = start_run(person, "Look into it")
         with org_scope(person.org):
-            group = Group.objects.create(name=f"group {next(_number)}", **told)
+            group = Group.objects.create(name=f"board group {next(_number)}", **told)
             members = {}
             for ordinal, name in enumerate(("scout", "critic", "chief")):
                 role = make_role(person, name=f"{name} {next(_number)}", is_lead=name == "chief")
