@@ -128,7 +128,7 @@ def _runs(since: datetime) -> Iterator[tuple[str, dict[str, _Caller]]]:
     rows = newest.values_list("pk", "config__role", "config__mandate", "config__team__members")[: MOST_RUNS + 1]
     for run_id, role, mandate, members in rows.iterator(chunk_size=200):
         of_members = {one["agent_id"]: one["config"] for one in members or ()}
-        callers = {agent: _Caller.of(config["role"], config["mandate"]) for agent, config in of_members.items()}
+        callers = {agent: _Caller.of(config.get("role"), config.get("mandate")) for agent, config in of_members.items()}
         yield run_id, {"": _Caller.of(role, mandate), **callers}
 
 
