@@ -73,8 +73,10 @@ def test_a_call_is_decided_after_it_was_shown_to_its_last_letter(
     assert AuditEntry.objects.filter(actor=alice.user, action=f"approval.{action}").exists()
 
 
-def test_four_eyes_hold_in_the_admin_too(alice: Person, bob: Person, asked: Approval) -> None:
-    bob.org.four_eyes = True
+def test_four_eyes_hold_in_the_admin_too(
+    alice: Person, bob: Person, asked: Approval, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bob.org, "four_eyes", True)  # the row goes with the test, but everybody shares the object
     bob.org.save()
     with org_scope(bob.org):
         Run.objects.filter(pk=asked.run_id).update(user=alice.user)
