@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.contrib.admin import display
+from django.contrib.admin import RelatedOnlyFieldListFilter, display
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
@@ -19,7 +19,7 @@ class ConnectorPages(ReadOnlyPages[Connector]):
     """Where knowledge comes from."""
 
     list_display = ["name", "project", "status", "last_sync_at", "last_success_at", "last_error"]
-    list_filter = ["status", "project"]
+    list_filter = ["status", ("project", RelatedOnlyFieldListFilter)]
     search_fields = ["name", "=id"]
     list_select_related = ["project"]
     fields = [
