@@ -149,7 +149,7 @@ def test_more_is_held_where_more_is_asked_than_was_foreseen(
         "a tree?", ({"id": str(uuid.uuid4()), "type": "core", "text": "wood " * 6_000, "trust": "person"},)
     )
     monkeypatch.setattr(model_call, "most_recalled", lambda: {"role": "user", "content": ""})
-    monkeypatch.setattr(model_call, "recall", lambda *_: reminder)
+    monkeypatch.setattr(model_call, "recall", lambda *_, **__: reminder)
     run = start_run(alice, steps=[calls("look"), {"text": "A tree."}])
 
     work()

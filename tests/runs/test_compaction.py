@@ -134,6 +134,10 @@ SECTIONS = {"Before this task:", "Said since then:", "Files read:", "Files chang
 # ---- in a run -----------------------------------------------------------------------------------------------------
 
 
+#: Tokens for a prompt: what every agent is told and offered, which is more than half of it, and some pages.
+ROOM = 9_500
+
+
 def window(tokens: int, **agent: Any) -> Any:
     """The configuration with a window that leaves `tokens` for the prompt."""
     return limited(context_tokens=tokens + 2_000 + 4_096, max_steps=60, max_tokens_per_run=10**9, **agent)
@@ -147,7 +151,7 @@ def read(context: ToolContext, path: str) -> dict[str, Any]:
 @pytest.fixture
 def heard(add_tool: Callable[..., Any], settings: Any, monkeypatch: pytest.MonkeyPatch) -> list[Request]:
     """What the model is asked, in runs with a small window."""
-    settings.CONFIG = window(8_000)
+    settings.CONFIG = window(ROOM)
     add_tool(read, recovery="pure")
     monkeypatch.setattr(scripted.Performance, "_answer", counted(scripted.Performance._answer))
     return listen(monkeypatch)
@@ -190,7 +194,7 @@ def test_a_long_run_is_warned_of_once_and_compacted_as_often_as_it_takes(
     assert all(request.messages[1] == {"role": "user", "content": "count the pages"} for request in heard)
     for request in heard:
         assert_paired(request.messages)
-        assert context.estimate(request.messages, request.tools) * 1.2 < 8_000
+        assert context.estimate(request.messages, request.tools) * 1.2 < ROOM
     assert all("read(path=page-" in one["summary"] for one in compacted)
     assert types(events).count("tool.result") == 50
 
