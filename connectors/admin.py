@@ -23,15 +23,14 @@ class ConnectorPages(ReadOnlyPages[Connector]):
     search_fields = ["name", "=id"]
     list_select_related = ["project"]
     fields = [
-        "id", "name", "project", "status", "base_url", "app_id", "secrets", "config", "created_by", "last_sync_at",
+        "id", "name", "project", "status", "base_url", "app_id", "has_secret", "config", "created_by", "last_sync_at",
         "last_success_at", "last_error", "last_polled_at", "polls_at", "created_at", "updated_at", "page",
     ]  # fmt: skip
 
-    @display(description=_("secrets"))
-    def secrets(self, connector: Connector) -> str:
-        """Which there are; none is shown."""
-        names = ("app_secret", "verification_token", "encrypt_key")
-        return ", ".join(name for name in names if getattr(connector, name)) or "–"
+    @display(description=_("secret"), boolean=True)
+    def has_secret(self, connector: Connector) -> bool:
+        """Whether there is one; it is never shown."""
+        return bool(connector.app_secret)
 
     @display(description=_("page"))
     def page(self, connector: Connector) -> SafeString:

@@ -24,8 +24,7 @@ from openintern.text import is_storable
 
 MOST_CONNECTORS: Final = 50
 LONGEST_SECRET: Final = 500
-SECRETS: Final = ("app_secret", "verification_token", "encrypt_key")
-FIELDS: Final = ("name", "status", "config", "base_url", "app_id", *SECRETS)
+FIELDS: Final = ("name", "status", "config", "base_url", "app_id", "app_secret")
 
 
 def connectors(scope: Scope) -> QuerySet[Connector]:
@@ -167,5 +166,5 @@ _CHECKS: Final = {
     "config": lambda _name, value: config.checked(value),
     "base_url": _address,
     "app_id": _app_id,
-    **dict.fromkeys(SECRETS, _secret),
+    "app_secret": _secret,
 }

@@ -51,8 +51,6 @@ class Migration(migrations.Migration):
                 ),
                 ("app_id", models.CharField(blank=True, default="", max_length=100, verbose_name="app id")),
                 ("app_secret", openintern.secret_store.SecretField(verbose_name="app secret")),
-                ("verification_token", openintern.secret_store.SecretField(verbose_name="verification token")),
-                ("encrypt_key", openintern.secret_store.SecretField(verbose_name="encrypt key")),
                 ("last_sync_at", models.DateTimeField(editable=False, null=True, verbose_name="last sync")),
                 ("last_success_at", models.DateTimeField(editable=False, null=True, verbose_name="last success")),
                 ("last_error", models.TextField(blank=True, default="", editable=False, verbose_name="last error")),

@@ -43,8 +43,6 @@ class Connector(models.Model):
     base_url = models.CharField(_("address"), max_length=300, default=FEISHU)
     app_id = models.CharField(_("app id"), max_length=100, blank=True, default="")
     app_secret = SecretField(_("app secret"))
-    verification_token = SecretField(_("verification token"))
-    encrypt_key = SecretField(_("encrypt key"))
     created_by = models.ForeignKey(User, models.PROTECT, related_name="+", verbose_name=_("added by"))
 
     last_sync_at = models.DateTimeField(_("last sync"), null=True, editable=False)
