@@ -17,6 +17,8 @@ from runs import idempotency, log
 from runs.events import Draft, EventType
 from runs.models import Approval, Effect, Event, KeptAnswer, Run
 from runs.queue import tickets
+from teams import members
+from teams.models import Group, Role
 from tests.conftest import Person, events_of
 from tests.resolver import endpoints
 
@@ -31,6 +33,7 @@ STARTERS = [
 ]
 BODIES: dict[str, dict[str, Any]] = {
     "create_run": {"input": "once", "llm_config": {"provider": "mock"}},
+    "create_group_run": {"input": "once", "llm_config": {"provider": "mock"}},
     "inject_message": {"message": "once"},
     "cancel_run": {},
     "settle_effect": {"outcome": "happened", "result": {"sent": 1}},
@@ -60,6 +63,15 @@ def waiting(alice: Person, start_run: Callable[..., Run]) -> Run:
     return run
 
 
+@pytest.fixture
+def team(alice: Person) -> Group:
+    with org_scope(alice.org):
+        role = Role.objects.create(name=f"clerk {random_text(6)}", system_prompt="You file.")
+        group = Group.objects.create(name=f"office {random_text(6)}")
+        members.add(alice.scope, group.pk, role_id=role.pk)
+    return group
+
+
 def send(person: Person, path: str, body: dict[str, Any], key: str) -> Any:
     return person.with_key().post(path, body, content_type="application/json", headers={"Idempotency-Key": key})
 
@@ -86,9 +98,9 @@ def test_what_starts_work_says_that_it_takes_a_key(alice: Person, document: dict
 
 @pytest.mark.parametrize("endpoint", STARTERS, ids=str)
 def test_sent_twice_it_is_done_once_and_answered_alike(
-    endpoint: Any, alice: Person, waiting: Run, document: dict[str, Any]
+    endpoint: Any, alice: Person, waiting: Run, team: Group, document: dict[str, Any]
 ) -> None:
-    ids = {"run_id": waiting.pk, "tool_call_id": "call_doubt"}
+    ids = {"run_id": waiting.pk, "tool_call_id": "call_doubt", "group_id": team.pk}
     path = endpoint.path({name: ids[name] for name in endpoint.parameters})
     template = endpoint.path({name: f"{{{name}}}" for name in endpoint.parameters})
     body, key = BODIES[operation(template, document)], random_text(12)

@@ -19,7 +19,7 @@ from tests.conftest import Person, events_of, reload
 
 META = {
     "run_id", "session_key", "user_id", "project_id", "agent_id", "status", "attempt", "model", "created_at", "started_at",
-    "ended_at", "duration_ms", "event_count", "tool_call_count", "parent_run_id", "input",
+    "ended_at", "duration_ms", "event_count", "tool_call_count", "parent_run_id", "group_id", "input",
 }  # fmt: skip
 DETAIL = META | {"output", "error", "usage", "step", "taint", "config"}
 MOCK = {"provider": "mock"}
