@@ -13,6 +13,7 @@ import httpx
 import pytest
 from mcp.client.client import Client
 
+from openintern.ids import random_text
 from openintern.tenancy import keys
 from openintern.tenancy.models import AuditEntry
 from openintern.tenancy.roles import Role
@@ -20,6 +21,7 @@ from openintern.tenancy.scope import org_scope
 from runs.llm import scripted
 from runs.mcp.serving.doors import DOORS
 from runs.models import Run
+from teams import groups
 from tests.conftest import Cast, Person, admit
 from tests.live.conftest import Server
 from tests.mcp.conftest import by_http, by_stdio, environment, speak
@@ -42,6 +44,8 @@ async def told(client: Client, name: str, **arguments: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("mode", ["legacy", "auto"])
 def test_the_official_client_works_over_http(server: Server, worker: None, committed: Cast, mode: str) -> None:
     scripted.play("over-http", {"text": "It is done. 做好了。"})
+    with org_scope(committed.alice.org):
+        group = groups.create(committed.alice.scope, name=f"by mcp {random_text(6)}")
 
     async def talk(client: Client) -> None:
         assert {tool.name for tool in (await client.list_tools()).tools} == set(DOORS)
@@ -49,6 +53,11 @@ def test_the_official_client_works_over_http(server: Server, worker: None, commi
         assert (await told(client, "memory_get", id=kept["memory"]["id"]))["memory"] == kept["memory"]
         found = await told(client, "memory_search", query="港口", limit=3)
         assert kept["memory"]["id"] in [hit["id"] for hit in found["results"]]
+        posted = await told(client, "board_post", group_id=group.pk, text="The tide turns at six. 六点转潮。")
+        board = await told(client, "board_read", group_id=group.pk, kind="note")
+        assert board["entries"][0] == posted["entry"]
+        assert (posted["entry"]["by"], posted["entry"]["from_outside"]) == ("alice", False)
+        assert group.pk in [each["id"] for each in (await told(client, "board_list"))["groups"]]
         run = await told(client, "run_start", input="say something", session_key="s_mcp_over_http")
         news, seen = {"is_over": False, "last_seq": 0}, []
         while not news["is_over"]:
@@ -98,6 +107,7 @@ def test_each_door_asks_for_its_right(server: Server, committed: Cast) -> None:
     reader = Person(committed.alice.user, committed.alice.org, committed.alice.role, reading)
     calls: dict[str, dict[str, Any]] = {
         "memory_write": {"text": "x"}, "run_start": {"input": "x"}, "run_cancel": {"run_id": "run_x"},
+        "board_post": {"group_id": "grp_x", "text": "x"},
     }  # fmt: skip
     before = AuditEntry.objects.filter(outcome="refused").count()
 
@@ -105,8 +115,8 @@ def test_each_door_asks_for_its_right(server: Server, committed: Cast) -> None:
         return [(await told(client, name, **arguments))["error"]["code"] for name, arguments in calls.items()]
 
     for person in (committed.victor, reader):
-        assert speak(by_http(server.url, person), talk) == ["FORBIDDEN"] * 3
-    assert AuditEntry.objects.filter(outcome="refused").count() == before + 6
+        assert speak(by_http(server.url, person), talk) == ["FORBIDDEN"] * len(calls)
+    assert AuditEntry.objects.filter(outcome="refused").count() == before + 2 * len(calls)
     assert set(calls) == {name for name, door in DOORS.items() if not door.changes_nothing}
 
 
@@ -117,9 +127,13 @@ def test_what_is_alices_is_not_there_for_charlie(server: Server, committed: Cast
         return kept["memory"]["id"], run["run_id"]
 
     memory_id, run_id = speak(by_http(server.url, committed.alice), have)
+    with org_scope(committed.alice.org):
+        group = groups.create(committed.alice.scope, name=f"canary4Zq {random_text(6)}")
 
-    async def look(client: Client, memory_id: str, run_id: str) -> list[dict[str, Any]]:
+    async def look(client: Client, memory_id: str, run_id: str, group_id: str) -> list[dict[str, Any]]:
         return [
+            await told(client, "board_read", group_id=group_id),
+            await told(client, "board_post", group_id=group_id, text="Hello"),
             await told(client, "memory_get", id=memory_id),
             await told(client, "run_get", run_id=run_id),
             await told(client, "run_follow", run_id=run_id, wait_seconds=0),
@@ -127,8 +141,9 @@ def test_what_is_alices_is_not_there_for_charlie(server: Server, committed: Cast
         ]
 
     async def talk(client: Client) -> Any:
-        real = await look(client, memory_id, run_id)
-        never = await look(client, "00000000-0000-4000-8000-000000000000", "run_neverExisted")
+        real = await look(client, memory_id, run_id, group.pk)
+        never = await look(client, "00000000-0000-4000-8000-000000000000", "run_neverExisted", "grp_never")
+        assert "canary4Zq" not in str(await told(client, "board_list"))
         return real, never, await told(client, "memory_search", query="canary4Zq"), await told(client, "run_list")
 
     real, never, found, runs = speak(by_http(server.url, committed.charlie), talk)
