@@ -41,7 +41,7 @@ def measure(options: Options) -> Iterator[Figure]:
     registry.register(registry.build(look_up, risk="low", recovery="pure", taints=False, hazard="none"))
     worker = Worker(options.scope)
     worker.take(SHORT)  # the first run of a process loads and prepares what the others find
-    long = 60 if options.quick else LONG
+    long = 120 if options.quick else LONG  # the pages that indexes split into come to so much a step only in many
     pairs = [(worker.take(SHORT), worker.take(long)) for _ in range(3)]
     yield from _counters(pairs, long=long)
     yield _budgeted(worker, options.scope, long=long)
