@@ -82,11 +82,8 @@ def create_run(  # noqa: PLR0913  all that a task can say
     if under is None:
         require_patience(scope)
     _check_text("input", text)
+    _check_names(session_key=session_key, agent_id=agent_id)
     text = redact_text(text)
-    if not re.fullmatch(SESSION_KEY_PATTERN, session_key):
-        raise Invalid("session_key", "Must start with 's_' and go on with letters, digits or '_'")
-    if not _AGENT_ID.fullmatch(agent_id):
-        raise Invalid("agent_id", "Must be 1 to 100 letters, digits, '.', ':', '_' or '-'")
     agent_id, role_id, group_id = _agent(agent_id, role_id, group_id)
     if group_id:
         team = _team(scope, group_id, under=under)
@@ -253,6 +250,13 @@ def _team(scope: Scope, group_id: str, *, under: Run | None) -> TeamBrief:
     if under is not None and team.project is not None and team.project.pk != under.project_id:
         raise NotFound("Group")
     return team
+
+
+def _check_names(*, session_key: str, agent_id: str) -> None:
+    if not re.fullmatch(SESSION_KEY_PATTERN, session_key):
+        raise Invalid("session_key", "Must start with 's_' and go on with letters, digits or '_'")
+    if not _AGENT_ID.fullmatch(agent_id):
+        raise Invalid("agent_id", "Must be 1 to 100 letters, digits, '.', ':', '_' or '-'")
 
 
 def _check_text(field: str, text: str) -> None:
