@@ -67,6 +67,8 @@ def test_the_search_answers_while_one_types_and_the_keys_lead_on(
     expect(page.locator("mark").first).to_have_text(re.compile("ledger|backed"), timeout=20_000)
     expect(page).to_have_url(re.compile("q=backup"))
     look(page, "memory-search")
+    searches: list[str] = []
+    page.on("request", lambda request: searches.append(request.url) if "/memory?" in request.url else None)
     page.locator("#memory-words").fill("部署回滚")
     expect(page.locator("mark").first).to_have_text("部署回滚", timeout=20_000)
     page.keyboard.press("ArrowDown")
@@ -77,6 +79,7 @@ def test_the_search_answers_while_one_types_and_the_keys_lead_on(
     page.keyboard.press("Enter")
 
     expect(page.locator(".memory-whole")).to_contain_text("值班工程师批准")
+    assert len(searches) == 1, "leaving the field searched again, and drew the list anew under the reader's feet"
 
 
 def test_a_filter_applies_at_once_and_keeps_the_words(visit: Visit, committed: Cast, remembered: None) -> None:

@@ -170,6 +170,7 @@ def test_a_team_is_chosen_in_the_chat_and_each_member_is_heard_while_it_writes(
     answer = page.locator(".turn > .prose")
     expect(answer).to_have_text("Berth 4.", timeout=SOON)
     expect(page.locator(".turn-foot .who")).to_contain_text(team.name)
+    expect(page.locator("[data-live]")).to_have_count(0)  # the server's drawing has taken the live one's place
     page.locator(".activity summary").click()
     expect(page.locator(".call.completed", has_text="Berth four, I think.")).to_be_visible()
     assert page.get_by_label("Who").input_value() == f"group:{team.pk}"
