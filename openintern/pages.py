@@ -52,7 +52,7 @@ NAVIGATION = (
         "group",
         also=("team-group", "team-role", "new-team-group", "new-team-role", "import-teams"),
     ),
-    Destination("blackboard", _("Blackboard"), "board", "board", also=("board",)),
+    Destination("blackboard", _("Blackboard"), "board", "board", also=("board", "entry-versions")),
     Destination("skills", _("Skills"), "tool", "skill", also=("skill",)),
     Destination("approvals", _("Approvals"), "waiting", "approval", count_url_name="approval-count"),
     Destination("schedules", _("Schedules"), "clock", "schedule", also=("schedule",)),

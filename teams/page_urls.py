@@ -3,7 +3,7 @@
 from django.urls import path
 
 from teams import urls, views  # noqa: F401  `urls` registers the converters
-from teams.pages import board, groups, roles, teams
+from teams.pages import board, groups, roles, teams, versions
 
 urlpatterns = [
     path("orchestrator", teams.teams_page, name="teams"),
@@ -29,6 +29,7 @@ urlpatterns = [
     path("blackboard", board.boards, name="blackboard"),
     path("blackboard/<group_id:group_id>", board.one_board, name="board"),
     path("blackboard/<group_id:group_id>/<entry_id:entry_id>", board.change_entry, name="change-entry"),
+    path("blackboard/<group_id:group_id>/<entry_id:entry_id>/versions", versions.entry_versions, name="entry-versions"),
     path("skills", views.skills_page, name="skills"),
     path("skills/import", views.import_skill, name="import-skill"),
     path("skills/<skill_id:skill_id>", views.one_skill, name="skill"),

@@ -76,9 +76,15 @@ def find(scope: Scope, group_id: str, entry_id: str) -> BoardEntry:
     return entry
 
 
-def history(scope: Scope, group_id: str, entry_id: str) -> list[BoardVersion]:
-    """Return what an entry said before, the latest first. Raises NOT_FOUND."""
-    return list(find(scope, group_id, entry_id).versions.order_by("-number")[:_MOST_VERSIONS])
+def history(scope: Scope, group_id: str, entry_id: str, *, before: int | None = None) -> list[BoardVersion]:
+    """Return what an entry said before, or before version `before`, the latest first. Raises NOT_FOUND."""
+    return versions(find(scope, group_id, entry_id), before=before, limit=_MOST_VERSIONS)
+
+
+def versions(entry: BoardEntry, *, before: int | None = None, limit: int) -> list[BoardVersion]:
+    """Return the earlier versions of an entry that is in sight, or those before `before`, the latest first."""
+    rows = entry.versions.order_by("-number")
+    return list((rows.filter(number__lt=before) if before else rows)[:limit])
 
 
 @transaction.atomic

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,6 +10,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from openintern.errors import Invalid, OpenInternError
@@ -28,6 +29,12 @@ SHOWN: Final = 50
 _MOST_PINNED: Final = 20
 _MOST_GROUPS: Final = 200
 Kind = BoardEntry.Kind
+#: How far a to-do is.
+STATES: Final[Mapping[str, Any]] = {
+    BoardEntry.Status.OPEN: gettext_lazy("not begun"),
+    BoardEntry.Status.DOING: gettext_lazy("being done"),
+    BoardEntry.Status.DONE: gettext_lazy("done"),
+}
 
 
 @dataclass(frozen=True)
@@ -142,7 +149,7 @@ def _context(request: HttpRequest, scope: Scope, group: Group) -> dict[str, Any]
         ],
         "words": words,
         "kinds": [choice for choice in Kind.choices if decides or choice[0] != Kind.DECISION],
-        "states": [("open", _("not begun")), ("doing", _("being done")), ("done", _("done"))],
+        "states": STATES.items(),
         "roles": [member.role for member in groups.members_of(group)],
         "most": LONGEST_ENTRY,
         "may_write": allows(scope.role, "board", "create"),
@@ -159,7 +166,7 @@ def _shown(scope: Scope, entries: Iterable[BoardEntry]) -> list[Shown]:
     return [
         Shown(
             entry,
-            author=_author(entry),
+            author=author_of(entry),
             may_change=keeping.may_change(scope, entry),
             may_say_how_far=writes and entry.kind == Kind.TODO,
             rests_on=tuple(str(one) for one in entry.details.get("evidence", ())),
@@ -168,7 +175,7 @@ def _shown(scope: Scope, entries: Iterable[BoardEntry]) -> list[Shown]:
     ]
 
 
-def _author(entry: BoardEntry) -> str:
+def author_of(entry: BoardEntry) -> str:
     """Who wrote it: a person, perhaps as a role, or a member in a run."""
     person = entry.user.username if entry.user else ""
     return " · ".join(name for name in (person, entry.role_name) if name)

@@ -206,13 +206,17 @@ class EntryPin(APIView):
 class EntryHistory(APIView):
     """What an entry said before."""
 
-    @extend_schema(operation_id="read_board_history", responses=_HISTORY)
+    @extend_schema(
+        operation_id="read_board_history",
+        parameters=[OpenApiParameter("before", int, description="only versions with a lower number")],
+        responses=_HISTORY,
+    )
     def get(self, request: Request, group_id: str, entry_id: str) -> Response:
-        """List its earlier versions, the latest first."""
-        query_of(request)
-        return Response(
-            {"versions": VersionRow(keeping.history(scope_of(request), group_id, entry_id), many=True).data}
-        )
+        """List its earlier versions, the latest first, 100 at most."""
+        told = query_of(request, "before").get("before")
+        before = whole_number(told, field="before", default=0, least=1, most=2**31 - 1)
+        rows = keeping.history(scope_of(request), group_id, entry_id, before=before or None)
+        return Response({"versions": VersionRow(rows, many=True).data})
 
 
 def _one(entry: BoardEntry, *, status: int = 200) -> Response:
