@@ -19,7 +19,8 @@ from openintern.text import storable
 from runs.events import Draft
 from runs.models import Event, LiveText, Run
 
-#: `NOTIFY` channel of everything that is new in a run; the payload is "<schema>:<run id>".
+#: `NOTIFY` channel of everything that is seen live. The payload is "<schema>:<run id>" for what is new in a run;
+#: what else there is in an organisation has other names there: "<schema>:board:<group id>", "<schema>:syncs".
 CHANNEL = "openintern_run"
 
 
@@ -58,10 +59,10 @@ def append(run: Run, *drafts: Draft, fence: models.Q | None = None, **changes: A
     return Appended(events, previous)
 
 
-def notify(channel: str, run_id: str) -> None:
-    """Send "<schema>:<run id>" when the current transaction commits (at once where there is none)."""
+def notify(channel: str, name: str) -> None:
+    """Send "<schema>:<name>" when the current transaction commits (at once where there is none)."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_notify(%s, %s)", [channel, f"{connection.schema_name}:{run_id}"])  # type: ignore[attr-defined]
+        cursor.execute("SELECT pg_notify(%s, %s)", [channel, f"{connection.schema_name}:{name}"])  # type: ignore[attr-defined]
 
 
 def _advance(run: Run, *, count: int, fence: models.Q | None, changes: dict[str, Any]) -> int:

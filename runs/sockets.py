@@ -191,7 +191,7 @@ class RunChanges:
         return _holds(cast(Credential, subscriber))
 
 
-_bulletins = Bulletins(hub.bell, RunChanges())
+_bulletins = Bulletins(hub.bell, RunChanges(), kind="run_")
 
 
 def _holds(credential: Credential) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Final
 
@@ -31,13 +32,13 @@ class Bell:
     def __init__(self, channel: str) -> None:
         self.is_listening = False
         self._channel = channel
-        self._rings: dict[str, Callable[[], None]] = {}
+        self._rings: defaultdict[str, set[Callable[[], None]]] = defaultdict(set)
         self._listeners: dict[str, Callable[[str], None]] = {}
         self._task: asyncio.Task[None] | None = None
 
     def wait_for(self, topic: str, ring: Callable[[], None]) -> None:
-        """Call `ring` in the running loop whenever `topic` is notified, until `forget(topic)`."""
-        self._rings[topic] = ring
+        """Call `ring` in the running loop whenever `topic` is notified, until `forget(topic, ring)`."""
+        self._rings[topic].add(ring)
         self._begin()
 
     def listen_below(self, prefix: str, hear: Callable[[str], None]) -> None:
@@ -45,10 +46,19 @@ class Bell:
         self._listeners[prefix] = hear
         self._begin()
 
-    def forget(self, topic: str) -> None:
-        """Stop ringing for the topic, or for all below it; the last one to leave closes the connection."""
-        self._rings.pop(topic, None)
-        self._listeners.pop(topic, None)
+    def forget(self, topic: str, ring: Callable[[], None]) -> None:
+        """Ring this one no more for the topic; the last one to leave closes the connection."""
+        self._rings[topic].discard(ring)
+        if not self._rings[topic]:
+            del self._rings[topic]
+        self._end_if_alone()
+
+    def forget_below(self, prefix: str) -> None:
+        """Listen no more to what begins so."""
+        self._listeners.pop(prefix, None)
+        self._end_if_alone()
+
+    def _end_if_alone(self) -> None:
         if not self._rings and not self._listeners and self._task is not None:
             self._task.cancel()
             self._task = None
@@ -84,14 +94,14 @@ class Bell:
                     await connection.execute("SELECT 1")
 
     def _ring(self, topic: str) -> None:
-        if ring := self._rings.get(topic):
+        for ring in list(self._rings.get(topic, ())):
             ring()
         prefix, _, rest = topic.partition(":")
         if hear := self._listeners.get(prefix):
             hear(rest)
 
     def _ring_everybody(self) -> None:
-        for ring in list(self._rings.values()):
+        for ring in {ring for rings in self._rings.values() for ring in rings}:
             ring()
         for hear in list(self._listeners.values()):
             hear("")

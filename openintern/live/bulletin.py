@@ -55,12 +55,16 @@ class ChangeSource(Protocol):
 
 
 class Bulletin:
-    """Watches one organisation for its watchers. Each thing that a run writes rings; only a new state is told."""
+    """Watches one organisation for its watchers. Each thing that a run writes rings; only a new state is told.
 
-    def __init__(self, schema: str, source: ChangeSource) -> None:
+    What isn't named `kind…` rings somebody else.
+    """
+
+    def __init__(self, schema: str, source: ChangeSource, kind: str) -> None:
         self.watchers: set[Watcher] = set()
         self._schema = schema
         self._source = source
+        self._kind = kind
         self._known: OrderedDict[str, Hashable] = OrderedDict()
         self._rung: set[str] = set()
         self._has_missed = False
@@ -69,6 +73,8 @@ class Bulletin:
 
     def hear(self, changed_id: str) -> None:
         """Note that something about `changed_id` is new; "" if anything may be."""
+        if changed_id and not changed_id.startswith(self._kind):
+            return
         if changed_id and len(self._rung) < MOST_AT_ONCE:
             self._rung.add(changed_id)
         else:
@@ -133,15 +139,16 @@ class Bulletin:
 class Bulletins:
     """The bulletins of this process, one for each organisation that somebody watches."""
 
-    def __init__(self, bell: Bell, source: ChangeSource) -> None:
+    def __init__(self, bell: Bell, source: ChangeSource, *, kind: str) -> None:
         self._bell = bell
         self._source = source
+        self._kind = kind
         self._bulletins: dict[str, Bulletin] = {}
 
     def join(self, watcher: Watcher, schema: str) -> None:
         """Tell the watcher of the organisation's changes from now on."""
         if schema not in self._bulletins:
-            self._bulletins[schema] = Bulletin(schema, self._source)
+            self._bulletins[schema] = Bulletin(schema, self._source, self._kind)
             self._bell.listen_below(schema, self._bulletins[schema].hear)
         self._bulletins[schema].watchers.add(watcher)
 
@@ -153,5 +160,5 @@ class Bulletins:
         bulletin.watchers.discard(watcher)
         if not bulletin.watchers:
             bulletin.stop()
-            self._bell.forget(schema)
+            self._bell.forget_below(schema)
             del self._bulletins[schema]

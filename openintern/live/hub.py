@@ -57,7 +57,7 @@ class Hub:
             return
         feed.stop()
         del self._feeds[stream.channel]
-        self.bell.forget(stream.channel)
+        self.bell.forget(stream.channel, feed.ring)
         if not self._feeds and self._rounds is not None:
             self._rounds.cancel()
             self._rounds = None
