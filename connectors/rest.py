@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any, Final
 
+from django.http import HttpResponseBase
 from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -14,11 +16,14 @@ from rest_framework.views import APIView
 from connectors import connecting
 from connectors.feishu.config import CHUNKING, MOST_TOKENS, NUMBERS, TOKENS
 from connectors.models import Connector, SyncJob
+from connectors.progress import SYNCS
 from openintern.api import Text, WholeNumber, YesNo, body_of, limit_parameter, query_of, scope_of
+from openintern.live.watch import Standing, Watched, answer
 from openintern.paging import whole_number
 from openintern.tenancy.access import access
-from openintern.tenancy.identity import CLAIMS
+from openintern.tenancy.identity import CLAIMS, ScopedRequest
 from openintern.tenancy.scope import Scope
+from runs.stream import hub
 
 #: How long a request waits for a sync to end, and how often it looks.
 WAITS_SECONDS: Final = 50.0
@@ -204,6 +209,33 @@ class ConnectorJobs(APIView):
         if job_id := query.get("job_id"):
             rows = rows.filter(pk=job_id)
         return Response({"jobs": JobRow(rows[:limit], many=True, context={"scope": scope}).data})
+
+
+@access("connector", GET="read")
+async def progress(request: ScopedRequest, connector_id: str) -> HttpResponseBase:
+    """Stream how far a connector's newest sync is, at once and again whenever it is further, then `done`."""
+    about = {"connector_id": connector_id}
+    return await answer(request, hub.bell, Watched(SYNCS, "connector", partial(_newest, connector_id), about=about))
+
+
+@access("connector", GET="read")
+async def all_progress(request: ScopedRequest) -> HttpResponseBase:
+    """Stream how far the newest sync of each connector in sight is, until none is under way."""
+    return await answer(request, hub.bell, Watched(SYNCS, "connector", _all_newest, about={}))
+
+
+def _newest(connector_id: str, scope: Scope) -> Standing:
+    return _standing(scope, list(connecting.jobs(scope, connector_id).select_related("connector__project")[:1]))
+
+
+def _all_newest(scope: Scope) -> Standing:
+    connectors: Any = connecting.connectors_with_news(scope)
+    return _standing(scope, [job for connector in connectors for job in connector.newest])
+
+
+def _standing(scope: Scope, jobs: list[SyncJob]) -> Standing:
+    told = {job.pk: JobRow(job, context={"scope": scope}).data for job in jobs}
+    return Standing(told, is_over=all(job.is_final for job in jobs))
 
 
 def _scope(request: Request) -> Scope:

@@ -25,10 +25,13 @@ register_converter(ConnectorId, "connector_id")
 
 urlpatterns = [
     path("mineru/ingest-batch", mineru_api.Batches.as_view()),
+    path("mineru/ingest-batch/progress", mineru_api.all_progress, name="pdfs-progress"),
     path("mineru/ingest-batch/<pdf_job_id:pdf_job_id>", mineru_api.OneBatch.as_view()),
     path("mineru/ingest-batch/<pdf_job_id:pdf_job_id>/progress", mineru_api.progress),
     path("feishu/connectors", rest.Connectors.as_view()),
+    path("feishu/connectors/progress", rest.all_progress, name="connectors-progress"),
     path("feishu/connectors/<connector_id:connector_id>", rest.OneConnector.as_view()),
     path("feishu/connectors/<connector_id:connector_id>/sync", rest.ConnectorSync.as_view()),
     path("feishu/connectors/<connector_id:connector_id>/jobs", rest.ConnectorJobs.as_view()),
+    path("feishu/connectors/<connector_id:connector_id>/progress", rest.progress, name="connector-progress"),
 ]

@@ -70,7 +70,11 @@ def one_connector(request: HttpRequest, connector_id: str) -> HttpResponse:
         "form": form,
         **_rights(scope),
     }
-    return render(request, "connectors/connector.html", context, status=400 if form.errors else 200)
+    if form.errors:
+        return render(request, "connectors/connector.html", context, status=400)
+    return render_frame(
+        request, page="connectors/connector.html", fragment="connectors/_connector.html", context=context
+    )
 
 
 @access("connector", POST="sync")

@@ -183,7 +183,7 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "runs.rest.schema.describe_stream",
-        "connectors.mineru.schema.describe_progress",
+        "connectors.schema.describe_progress",
         "openintern.schema.describe_refusals",
     ],
 }

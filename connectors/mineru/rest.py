@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any, Final, cast
 
-from asgiref.sync import sync_to_async
 from django.core.exceptions import SuspiciousOperation
-from django.db import connections
-from django.http import HttpResponseBase, StreamingHttpResponse
-from django.utils import timezone
+from django.http import HttpResponseBase
 from drf_spectacular.utils import OpenApiExample, extend_schema, inline_serializer
 from rest_framework import serializers
 from rest_framework.exceptions import ParseError
@@ -22,25 +17,18 @@ from rest_framework.views import APIView
 
 from connectors.mineru import asking, working
 from connectors.models import PdfFile, PdfJob
+from connectors.progress import PDFS
 from openintern import downloads
 from openintern.api import query_of, scope_of
-from openintern.errors import NotFound, OpenInternError
-from openintern.live.frames import encode
-from openintern.live.reading import DATABASE_AWAY, read
-from openintern.refusals import refusal
+from openintern.errors import OpenInternError
+from openintern.live.watch import Standing, Watched, answer
 from openintern.tenancy.access import access
 from openintern.tenancy.identity import ScopedRequest
-from openintern.tenancy.renewal import Credential, credential_of, renew
-from openintern.tenancy.scope import org_scope
+from openintern.tenancy.scope import Scope
+from runs.stream import hub
 
 #: All of one request, by what it says and by what comes (see the settings).
 MOST_REQUEST: Final = 1024 * 1024 * 1024
-_LOOK_SECONDS: Final = 1.0
-_PING_SECONDS: Final = 15.0
-_LONGEST_SECONDS: Final = 3600.0
-#: Streams of progress that one process keeps open.
-MOST_STREAMS: Final = 100
-_open: set[object] = set()
 
 
 class BatchFile(serializers.Serializer[Any]):
@@ -136,61 +124,30 @@ class OneBatch(APIView):
 @access("pdf", GET="read")
 async def progress(request: ScopedRequest, pdf_job_id: str) -> HttpResponseBase:
     """Stream how far each file is: all of them first, then what changes, then `done`. Ends with the batch."""
-    credential = credential_of(request, at=timezone.now())
-    if credential is None or request.method != "GET":
-        return refusal(request, OpenInternError("METHOD_NOT_ALLOWED", "A stream can only be read: GET"))
-    if len(_open) >= MOST_STREAMS:
-        full = OpenInternError("UNAVAILABLE", "Too many streams are open; try again", details={"retry_after": 5})
-        return refusal(request, full)
-    try:
-        first = await _files(credential, pdf_job_id)
-    except OpenInternError as error:
-        return refusal(request, error)
-    except DATABASE_AWAY:
-        return refusal(request, OpenInternError("UNAVAILABLE", "The database can't be reached"))
-    await sync_to_async(connections.close_all)()  # what told us who asks; a stream may last for an hour
-    headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-    told = _told(credential, pdf_job_id, first)
-    return StreamingHttpResponse(told, content_type="text/event-stream", headers=headers)
+    return await answer(request, hub.bell, watched(pdf_job_id))
 
 
-async def _told(credential: Credential, job_id: str, files: list[dict[str, Any]]) -> AsyncIterator[bytes]:
-    """Tell each file, then each that changes; looked at once a second, with no connection held between."""
-    known: dict[int, dict[str, Any]] = {}
-    ends_at, ping_at, mark = time.monotonic() + _LONGEST_SECONDS, time.monotonic() + _PING_SECONDS, object()
-    _open.add(mark)
-    try:
-        while time.monotonic() < ends_at:
-            for file in files:
-                if known.get(file["file_index"]) != file:
-                    known[file["file_index"]] = file
-                    yield encode("progress", file)
-            if all(file["status"] in {"completed", "failed"} for file in files):
-                yield encode("done", {"job_id": job_id})
-                return
-            if time.monotonic() > ping_at:
-                ping_at = time.monotonic() + _PING_SECONDS
-                yield encode("ping", {})
-            await asyncio.sleep(_LOOK_SECONDS)
-            files = await _files(credential, job_id)
-    except (OpenInternError, *DATABASE_AWAY):  # it is out of sight by now; or the client comes again
-        return
-    finally:
-        _open.discard(mark)
+@access("pdf", GET="read")
+async def all_progress(request: ScopedRequest) -> HttpResponseBase:
+    """Stream how far the files of the latest batches in sight are; each says of which batch it is."""
+    return await answer(request, hub.bell, Watched(PDFS, "pdf", _all_files, about={}))
 
 
-async def _files(credential: Credential, job_id: str) -> list[dict[str, Any]]:
-    """How far the files are, for somebody with the rights of now. Raises NOT_FOUND."""
-    return await read(_look, credential, job_id)
+def watched(job_id: str) -> Watched:
+    """Return how a batch is followed."""
+    return Watched(PDFS, "pdf", partial(_files, job_id), about={"job_id": job_id})
 
 
-def _look(credential: Credential, job_id: str) -> list[dict[str, Any]]:
-    """In one of the few threads that streams share; its connection goes back at once."""
-    scope = renew(credential, at=timezone.now())
-    if scope is None or not credential.allows(scope, "pdf", "read"):
-        raise NotFound("Job")
-    with org_scope(scope.org):
-        return [working.told_of(file) for file in asking.find(scope, job_id).files.order_by("file_index")]
+def _files(job_id: str, scope: Scope) -> Standing:
+    files = list(asking.find(scope, job_id).files.order_by("file_index"))
+    told = {file.pk: working.told_of(file) for file in files}
+    return Standing(told, is_over=all(file.is_final for file in files))
+
+
+def _all_files(scope: Scope) -> Standing:
+    files = [file for job in asking.latest(scope) for file in job.files.all()]
+    told = {file.pk: {"job_id": file.job_id, **working.told_of(file)} for file in files}
+    return Standing(told, is_over=all(file.is_final for file in files))
 
 
 def batch(job: PdfJob) -> dict[str, Any]:

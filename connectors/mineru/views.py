@@ -39,8 +39,10 @@ def pdfs(request: HttpRequest) -> HttpResponse:
                 request, ngettext("%(count)d PDF is read", "%(count)d PDFs are read", count) % {"count": count}
             )
             return redirect("pdfs")
+    jobs = asking.latest(scope)
     context = {
-        "jobs": asking.latest(scope),
+        "jobs": jobs,
+        "has_unfinished": any(not file.is_final for job in jobs for file in job.files.all()),
         "models": asking.MODELS,
         "problem": problem,
         "may_send": allows(scope.role, "pdf", "create"),

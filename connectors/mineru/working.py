@@ -31,6 +31,7 @@ from connectors.mineru.asking import FILES, MOST_BYTES
 from connectors.mineru.refusals import Busy, Refused
 from connectors.mineru.service import Progress, Service, download
 from connectors.models import PdfFile
+from connectors.progress import PDFS, tell
 from memory.documents import reading
 from memory.documents.ingesting import Source, ingest
 from memory.documents.parts import Part, Unreadable
@@ -240,6 +241,7 @@ def _end(file: PdfFile, status: str, **changes: Any) -> None:
     if not file.url:
         kept_files.remove_on_commit(FILES, file.pk)
     is_well = status == Status.COMPLETED
+    tell(PDFS)
     emitting.emit(COMPLETED if is_well else FAILED, {"job_id": file.job_id, **told_of(file)})
 
 
@@ -331,6 +333,7 @@ def _get_on(file: PdfFile, **changes: Any) -> None:
     """Write down how far it is, and let go of it. Raises Lost."""
     if not _mine(file).update(**{"failures": 0, "tries": 0, **changes}):
         raise Lost
+    tell(PDFS)
 
 
 def _mine(file: PdfFile) -> Any:

@@ -7,6 +7,7 @@ from typing import Final
 from django.db import connection, transaction
 
 from connectors.models import Connector, SyncJob
+from connectors.progress import SYNCS, tell
 from openintern.errors import NotFound, OpenInternError
 from openintern.tenancy.models import User
 
@@ -33,6 +34,7 @@ def ask(connector: Connector, *, trigger: str, by: User | None = None) -> SyncJo
     old = SyncJob.objects.filter(connector=connector).order_by("-created_at").values_list("pk", flat=True)[_KEPT:]
     SyncJob.objects.filter(pk__in=list(old)).delete()
     ring()
+    tell(SYNCS)
     return job
 
 

@@ -12,6 +12,7 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from connectors.models import Connector, SyncJob
+from connectors.progress import SYNCS, tell
 
 #: How long a sync belongs to who claimed it without a word.
 LEASE: Final = timedelta(seconds=60)
@@ -55,6 +56,7 @@ class Hold:
     def get_on(self, **changes: Any) -> None:
         """Note what was done, under the lock: whoever gets on may try again."""
         self._mine().update(tries=0, note="", available_at=Now() + LEASE, updated_at=Now(), **changes)
+        tell(SYNCS)
 
     def hand_back(self) -> None:
         """Let whoever comes next go on at once."""
@@ -64,12 +66,14 @@ class Hold:
         """Leave it alone for a while: the other side can't, or doesn't want to, answer."""
         pause = min(max(seconds, 2.0 ** min(self.job.tries, 8)), _LONGEST_WAIT)
         self._mine().update(available_at=Now() + timedelta(seconds=pause), note=note[:300], updated_at=Now())
+        tell(SYNCS)
 
     def end(self, **result: Any) -> None:
         """End it, under the lock."""
         self._mine().update(
             phase=SyncJob.Phase.OVER, ended_at=Now(), updated_at=Now(), available_at=Now(), note="", **result
         )
+        tell(SYNCS)
 
     def _mine(self) -> QuerySet[SyncJob]:
         return SyncJob.objects.filter(pk=self.job.pk, attempt=self.job.attempt, status=SyncJob.Status.RUNNING)
@@ -82,6 +86,7 @@ def claim(job_id: str = "") -> SyncJob | None:
         row = cursor.fetchone()
     if row is None:
         return None
+    tell(SYNCS)
     return SyncJob.objects.select_related("connector__project", "connector__created_by").get(pk=row[0])
 
 

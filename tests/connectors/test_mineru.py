@@ -22,11 +22,14 @@ from connectors.mineru.refusals import Refused
 from connectors.models import PdfFile, PdfJob
 from memory.models import Memory
 from openintern.errors import OpenInternError
+from openintern.live.bell import Bell
+from openintern.live.watch import Watch
 from openintern.tenancy import people
 from openintern.tenancy.models import Membership
 from openintern.tenancy.renewal import Credential
 from openintern.tenancy.scope import Scope, org_scope
 from runs import lifecycle
+from runs.log import CHANNEL
 from runs.models import Run, Webhook
 from tests.conftest import Person, events_of, reload
 from tests.peers.mineru import BOMBS, ITEMS, PDF, TOKEN, Mineru, bomb, zipped
@@ -677,8 +680,10 @@ def test_progress_is_told_file_by_file_until_it_is_done(alice: Person, mineru: M
     credential = Credential(alice.scope, timezone.now() + timedelta(days=1))
 
     async def listen() -> list[bytes]:
+        followed = Watch(Bell(CHANNEL), rest.watched(job_id), credential)
+        await followed.open()
         heard = []
-        async for told in rest._told(credential, job_id, await rest._files(credential, job_id)):
+        async for told in followed.body():
             heard.append(told)
             if len(heard) == 1:
                 await sync_to_async(in_thread)(lambda: read(alice, file))
@@ -690,15 +695,6 @@ def test_progress_is_told_file_by_file_until_it_is_done(alice: Person, mineru: M
     assert b'"pending"' in heard[0]
     assert b'"completed"' in heard[-2]
     assert heard[-1].startswith(b"event: done")
-    assert not rest._open
-
-
-def test_progress_ends_where_somebody_may_see_it_no_more(alice: Person, bob: Person) -> None:
-    job_id = batch(bob, ("one.pdf", PDF)).json()["job_id"]
-    credential = Credential(bob.scope, timezone.now() - timedelta(days=1), api_key_id=98765)
-
-    with pytest.raises(OpenInternError, match="not found"):
-        asyncio.run(rest._files(credential, job_id))
 
 
 def test_the_page_takes_pdfs_and_shows_how_far_they_are(alice: Person, victor: Person, mineru: Mineru) -> None:

@@ -73,7 +73,7 @@ def test_a_sync_is_started_watched_and_seen_through(
     client = alice.signed_in()
     client.post(f"/connectors/{handbook.pk}/sync")
     under_way = client.get("/connectors").content.decode()
-    assert "data-unfinished" in under_way
+    assert 'data-progress="/api/feishu/connectors/progress"' in under_way
     assert "<progress" in under_way
 
     sync(handbook)
@@ -82,7 +82,7 @@ def test_a_sync_is_started_watched_and_seen_through(
     sync(handbook)
 
     page = client.get(f"/connectors/{handbook.pk}").content.decode()
-    assert "data-unfinished" not in client.get("/connectors").content.decode()
+    assert "data-progress" not in client.get("/connectors").content.decode()
     assert "Share it with the app at Feishu" in page
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert" in page
