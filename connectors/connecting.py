@@ -24,7 +24,9 @@ from openintern.text import is_storable
 
 MOST_CONNECTORS: Final = 50
 LONGEST_SECRET: Final = 500
-FIELDS: Final = ("name", "status", "config", "base_url", "app_id", "app_secret")
+FIELDS: Final = (
+    "name", "status", "config", "base_url", "app_id", "app_secret", "encrypt_key", "verification_token",
+)  # fmt: skip
 
 
 def connectors(scope: Scope) -> QuerySet[Connector]:
@@ -83,6 +85,8 @@ def change(scope: Scope, connector_id: str, told: Mapping[str, Any]) -> Connecto
     given = _checked(told)
     if given.get("base_url", connector.base_url) != connector.base_url and connector.app_secret:
         given.setdefault("app_secret", Secret())
+    if {"base_url", "app_id"} & given.keys():
+        given["bot_open_id"] = ""
     if config.shape(given.get("config", connector.config)) != config.shape(connector.config):
         Source.objects.filter(connector=connector).update(read_marker="", revision="")
     Connector.objects.filter(pk=connector.pk).update(**given, updated_at=timezone.now())
@@ -167,4 +171,6 @@ _CHECKS: Final = {
     "base_url": _address,
     "app_id": _app_id,
     "app_secret": _secret,
+    "encrypt_key": _secret,
+    "verification_token": _secret,
 }

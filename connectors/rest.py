@@ -68,13 +68,15 @@ class ConnectorRow(serializers.ModelSerializer[Connector]):
     status = serializers.ChoiceField(Connector.Status.values)
     config = serializers.DictField()
     has_app_secret = serializers.SerializerMethodField()
+    has_encrypt_key = serializers.SerializerMethodField()
+    has_verification_token = serializers.SerializerMethodField()
     created_by = serializers.CharField(source="created_by.username")
 
     class Meta:
         model = Connector
         fields = [
             "id", "org_id", "project_id", "name", "status", "config", "base_url", "app_id", "has_app_secret",
-            "created_by", "last_sync_at", "last_success_at", "last_error",
+            "has_encrypt_key", "has_verification_token", "created_by", "last_sync_at", "last_success_at", "last_error",
             "last_polled_at", "created_at", "updated_at",
         ]  # fmt: skip
 
@@ -86,6 +88,14 @@ class ConnectorRow(serializers.ModelSerializer[Connector]):
     def get_has_app_secret(self, connector: Connector) -> bool:
         """Whether there is one."""
         return bool(connector.app_secret)
+
+    def get_has_encrypt_key(self, connector: Connector) -> bool:
+        """Whether there is one."""
+        return bool(connector.encrypt_key)
+
+    def get_has_verification_token(self, connector: Connector) -> bool:
+        """Whether there is one."""
+        return bool(connector.verification_token)
 
 
 class JobRow(serializers.ModelSerializer[SyncJob]):
@@ -121,6 +131,8 @@ class NewConnector(serializers.Serializer[Any]):
     base_url = Text(max_length=300, required=False, help_text="https://open.feishu.cn where nothing is said")
     app_id = Text(max_length=100, required=False, allow_blank=True)
     app_secret = Text(max_length=connecting.LONGEST_SECRET, required=False, allow_blank=True, write_only=True)
+    encrypt_key = Text(max_length=connecting.LONGEST_SECRET, required=False, allow_blank=True, write_only=True)
+    verification_token = Text(max_length=connecting.LONGEST_SECRET, required=False, allow_blank=True, write_only=True)
 
 
 class SyncWanted(serializers.Serializer[Any]):

@@ -13,6 +13,7 @@ TOKEN_REFUSED: Final = frozenset({99991661, 99991663, 99991664, 99991665, 999916
 #: Too much at once, or not now.
 PASSES: Final = frozenset({
     99991400, 11232, 90001, 1061045, 1254290, 1254291, 1254607, 1255001, 1255040, 1310217, 1310235, 2200, 1770020,
+    230020, 230049,
 })  # fmt: skip
 GONE: Final = frozenset({1770002, 1770003, 1061003, 1061007, 131005, 1254040, 1254041, 91402, 1310214, 1310215})
 FORBIDDEN: Final = frozenset({1770032, 1061004, 131006, 91403, 1254302, 1254304, 1310213})
@@ -81,7 +82,7 @@ def check(status: int, answer: dict[str, Any]) -> dict[str, Any]:
     if 300 <= status < 400:
         raise BadAnswer(f"it leads elsewhere (HTTP {status})")
     if code == 0 and status < 300:
-        data = answer.get("data", {})
+        data = answer.get("data", answer)  # the oldest have it beside the code
         if not isinstance(data, dict):
             raise BadAnswer("its data is no object")
         return data

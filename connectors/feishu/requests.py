@@ -5,6 +5,8 @@ The SDK takes 1.5 CPU seconds and 150 MB to import, so only a process that syncs
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -118,6 +120,37 @@ def cells(token: str, place: str) -> BaseRequest:
         paths,
         [("valueRenderOption", "FormattedValue"), ("dateTimeRenderOption", "FormattedString")],
     )
+
+
+def bot() -> BaseRequest:
+    """Who the app's bot is. Version 3: the SDK has no builder."""
+    return _plain("/open-apis/bot/v3/info", {}, [])
+
+
+def reply(message: str, content: Mapping[str, Any], *, kind: str, once: str, in_thread: bool) -> BaseRequest:
+    """An answer to a message: `post`, `text` or `interactive`. For an hour the same `once` again sends no second one."""
+    from lark_oapi.api.im.v1 import ReplyMessageRequest, ReplyMessageRequestBody  # noqa: PLC0415  see above
+
+    body = ReplyMessageRequestBody.builder().content(json.dumps(content, ensure_ascii=False)).msg_type(kind)
+    body.reply_in_thread(in_thread).uuid(once)
+    return ReplyMessageRequest.builder().message_id(message).request_body(body.build()).build()
+
+
+def send(to: str, content: Mapping[str, Any], *, kind: str, once: str, to_type: str = "open_id") -> BaseRequest:
+    """A message to somebody (`open_id`) or to a chat (`chat_id`). For an hour the same `once` again sends no second one."""
+    from lark_oapi.api.im.v1 import CreateMessageRequest, CreateMessageRequestBody  # noqa: PLC0415  see above
+
+    body = CreateMessageRequestBody.builder().receive_id(to).content(json.dumps(content, ensure_ascii=False))
+    body.msg_type(kind).uuid(once)
+    return CreateMessageRequest.builder().receive_id_type(to_type).request_body(body.build()).build()
+
+
+def update_card(message: str, card: Mapping[str, Any]) -> BaseRequest:
+    """A card that we have sent, as it is to be from now on."""
+    from lark_oapi.api.im.v1 import PatchMessageRequest, PatchMessageRequestBody  # noqa: PLC0415  see above
+
+    body = PatchMessageRequestBody.builder().content(json.dumps(card, ensure_ascii=False)).build()
+    return PatchMessageRequest.builder().message_id(message).request_body(body).build()
 
 
 def _plain(uri: str, paths: dict[str, str], queries: list[tuple[str, str]]) -> BaseRequest:

@@ -43,6 +43,9 @@ class Connector(models.Model):
     base_url = models.CharField(_("address"), max_length=300, default=FEISHU)
     app_id = models.CharField(_("app id"), max_length=100, blank=True, default="")
     app_secret = SecretField(_("app secret"))
+    encrypt_key = SecretField(_("encrypt key"))
+    verification_token = SecretField(_("verification token"))
+    bot_open_id = models.CharField(max_length=100, blank=True, default="", editable=False)
     created_by = models.ForeignKey(User, models.PROTECT, related_name="+", verbose_name=_("added by"))
 
     last_sync_at = models.DateTimeField(_("last sync"), null=True, editable=False)
@@ -72,3 +75,8 @@ class Connector(models.Model):
     def is_able(self) -> bool:
         """Whether it has what the other side asks for."""
         return bool(self.app_id and self.app_secret)
+
+    @property
+    def hears(self) -> bool:
+        """Whether its bot has what it needs to believe what is said to it."""
+        return bool(self.app_id and self.encrypt_key and self.verification_token)

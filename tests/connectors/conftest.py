@@ -8,17 +8,20 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from django.test import Client
 
 from connectors import connecting
+from connectors.bot import people as people_there
 from connectors.feishu import asking
 from connectors.models import Connector, Source, SyncJob
 from connectors.syncing import working
 from memory.models import Memory
 from openintern.tenancy import people
 from openintern.tenancy.models import Project
-from openintern.tenancy.scope import Scope, org_scope
+from openintern.tenancy.scope import Scope, org_scope, public_scope
 from tests.conftest import Person
 from tests.peers.feishu import Feishu, feishu_peer
+from tests.peers.feishu.events import ENCRYPT_KEY, SENDER, VERIFICATION_TOKEN, Letter, event, letter
 from tests.peers.feishu.server import APP_ID, APP_SECRET
 from tests.peers.mineru import mineru, use_mineru  # noqa: F401  fixtures
 from tests.runs.conftest import start_run, work  # noqa: F401  fixtures
@@ -53,6 +56,30 @@ def connect(scope: Scope, peer: Feishu) -> Callable[..., Connector]:
     def act(**config: Any) -> Connector:
         told = {"name": "Handbook", "base_url": peer.url, "app_id": APP_ID, "app_secret": APP_SECRET, "config": config}
         return connecting.add(scope, told)
+
+    return act
+
+
+@pytest.fixture
+def talker(scope: Scope, peer: Feishu) -> Connector:
+    """A connector with a bot, to which Alice is known."""
+    told = {"name": "Talker", "base_url": peer.url, "app_id": APP_ID, "app_secret": APP_SECRET}
+    told |= {"encrypt_key": ENCRYPT_KEY, "verification_token": VERIFICATION_TOKEN}
+    connector = connecting.add(scope, told)
+    people_there.name(scope, connector, open_id=SENDER, username="alice")
+    return connector
+
+
+@pytest.fixture
+def deliver(alice: Person, talker: Connector) -> Callable[..., Any]:
+    """Bring a letter of Feishu's, or an event by its type, to the bot."""
+
+    def act(what: Letter | str, told: dict[str, Any] | None = None, /, *, to: str = "", **header: Any) -> Any:
+        if isinstance(what, str):
+            what = letter(event(what, told or {}, **({"app_id": APP_ID} | header)))
+        url = to or f"/connectors/feishu/acme/{talker.pk}/events"
+        with public_scope():  # as a request begins
+            return Client().post(url, what.body, content_type="application/json", headers=what.headers)
 
     return act
 

@@ -21,7 +21,7 @@ from django.http import HttpResponseBase
 from django.test import Client
 from django.utils import timezone
 
-from connectors.models import Connector, Listing, PdfFile, PdfJob, SyncJob
+from connectors.models import BotEvent, BotMessage, Connector, FeishuPerson, Listing, PdfFile, PdfJob, SyncJob
 from connectors.models import Source as ConnectorSource
 from memory.models import (
     Change,
@@ -98,6 +98,7 @@ NEVER = {
     "skill_id": "skill_never",
     "connector_id": "fconn_neverExisted1234567",
     "pdf_job_id": "mju_neverExisted123456789",
+    "org_id": "never",
     "memory_id": "00000000-0000-4000-8000-000000000000",
     "change_set_id": "00000000-0000-4000-8000-000000000000",
 }
@@ -132,6 +133,7 @@ class Property:
             "skill_id": self.rows[Skill].pk,
             "connector_id": self.rows[Connector].pk,
             "pdf_job_id": self.rows[PdfJob].pk,
+            "org_id": "acme",
             "memory_id": self.rows[Memory].pk,
             "change_set_id": self.rows[ChangeSet].pk,
             "document_id": self.rows[Document].pk,
@@ -178,6 +180,18 @@ def _rows_of_a_connector(cast: Cast, project: Project) -> dict[type[Model], Any]
         Connector: connector,
         SyncJob: job,
         Listing: Listing.objects.create(job=job, kind="folder", token=CANARY),
+        BotEvent: BotEvent.objects.create(connector=connector, event_id=CANARY, type=CANARY),
+        BotMessage: BotMessage.objects.create(
+            connector=connector,
+            message_id=CANARY,
+            conversation=CANARY,
+            sender=CANARY,
+            text=CANARY,
+            state="failed",
+            problem=CANARY,
+            ended_at=timezone.now(),
+        ),
+        FeishuPerson: FeishuPerson.objects.create(connector=connector, open_id=CANARY, user=cast.alice.user),
         ConnectorSource: ConnectorSource.objects.create(connector=connector, key=f"docx:{CANARY}", kind="docx"),
     }
 

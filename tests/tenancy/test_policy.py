@@ -38,6 +38,7 @@ NOTHING = {
     "webhook_id": "whk_never",
     "delivery_id": "0",
     "connector_id": "fconn_never",
+    "org_id": "never",
     "pdf_job_id": "mju_never",
     "action": "look",
     "tool_call_id": "call_never",
@@ -52,7 +53,10 @@ STREAMS = [
 ]
 ANSWERED_AT_ONCE = [each for each in BY_TABLE if each not in STREAMS]
 PLATFORM = [each for each in ASKED if each.declared.is_platform]
-PUBLIC = {"/sign-in", "/sign-out", "/theme", "/language", "/health", "/admin/login/", "/platform/login/"}
+FEISHU_EVENTS = "/connectors/feishu/<slug:org_id>/<connector_id:connector_id>/events"  # for whoever can sign them
+PUBLIC = {
+    "/sign-in", "/sign-out", "/theme", "/language", "/health", "/admin/login/", "/platform/login/", FEISHU_EVENTS,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("endpoint", endpoints(), ids=str)

@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from tests.peers.feishu.events import BOT
 from tests.peers.feishu.world import SPACE, World, shaped
 
 APP_ID = "cli_a1b2c3"
@@ -126,7 +127,9 @@ class Feishu(ThreadingHTTPServer):
             if asked.method == method and (found := pattern.fullmatch(asked.path)):
                 steps = [unquote(step) for step in found.groups()]
                 self._require(steps)
-                return {"code": 0, "msg": "success", "data": answer(self, asked, *steps)}
+                told = answer(self, asked, *steps)
+                beside = told if asked.path == _BESIDE else {"data": told}
+                return {"code": 0, "msg": "success"} | beside
         raise Refused(404, 99991404, "no such path")
 
     def _token(self, body: Any) -> dict[str, Any]:
@@ -320,7 +323,42 @@ def _comments(peer: Feishu, asked: Asked, token: str) -> dict[str, Any]:
     return peer.page(asked, rows, most=100)
 
 
+def _bot(peer: Feishu, asked: Asked) -> dict[str, Any]:
+    return {"bot": shaped("GET /open-apis/bot/v3/info", open_id=BOT)}
+
+
+def _reply(peer: Feishu, asked: Asked, message: str) -> dict[str, Any]:
+    return _said(peer, asked, answers=message, in_thread=asked.body.get("reply_in_thread", False))
+
+
+def _send(peer: Feishu, asked: Asked) -> dict[str, Any]:
+    assert asked.query["receive_id_type"] in {"open_id", "chat_id"}
+    return _said(peer, asked, to=asked.body["receive_id"])
+
+
+def _said(peer: Feishu, asked: Asked, **where: Any) -> dict[str, Any]:
+    kind, once = asked.body["msg_type"], asked.body["uuid"]
+    most = 150_000 if kind == "text" else 30_000
+    if len(json.dumps(asked.body, ensure_ascii=False).encode()) > most:
+        raise Refused(400, 230025, "The length of the message content reaches its limit.")
+    assert 0 < len(once) <= 50, "what tells one sending from another has at most 50 characters"
+    said = peer.world.say(once=once, kind=kind, content=asked.body["content"], **where)
+    told = {"message_id": said.message_id, "msg_type": kind, "body": {"content": asked.body["content"]}}
+    return shaped("POST /open-apis/im/v1/messages", **told)
+
+
+def _update(peer: Feishu, asked: Asked, message: str) -> dict[str, Any]:
+    said = next((each for each in peer.world.said if each.message_id == message), None)
+    if said is None:
+        raise Refused(400, 230001, "Your request contains an invalid request parameter, ext=invalid message_id.")
+    assert said.kind == "interactive", "only cards are changed so"
+    said.content = json.loads(asked.body["content"])
+    return {}
+
+
 _STEP = "([^/]+)"
+#: The oldest answer beside the code.
+_BESIDE = "/open-apis/bot/v3/info"
 _ROUTES: list[tuple[re.Pattern[str], str, Callable[..., dict[str, Any]]]] = [
     (re.compile(path.replace("*", _STEP)), method, answer)
     for method, path, answer in (
@@ -335,6 +373,10 @@ _ROUTES: list[tuple[re.Pattern[str], str, Callable[..., dict[str, Any]]]] = [
         ("GET", "/open-apis/bitable/v1/apps/*/tables", _tables),
         ("GET", "/open-apis/bitable/v1/apps/*/tables/*/fields", _fields),
         ("POST", "/open-apis/bitable/v1/apps/*/tables/*/records/search", _records),
+        ("GET", "/open-apis/bot/v3/info", _bot),
+        ("POST", "/open-apis/im/v1/messages", _send),
+        ("POST", "/open-apis/im/v1/messages/*/reply", _reply),
+        ("PATCH", "/open-apis/im/v1/messages/*", _update),
         ("GET", "/open-apis/sheets/v2/spreadsheets/*/metainfo", _sheet_info),
         ("GET", "/open-apis/sheets/v2/spreadsheets/*/values/*", _cells),
     )
@@ -347,6 +389,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self._handle(None)
+
+    def do_PATCH(self) -> None:
+        self.do_POST()
 
     def do_POST(self) -> None:
         content = self.rfile.read(int(self.headers.get("Content-Length", "0")))

@@ -86,6 +86,19 @@ class Node:
 
 
 @dataclass
+class Said:
+    """A message that the app has sent: to somebody or a chat, or as an answer to another message."""
+
+    message_id: str
+    once: str
+    kind: str
+    content: Any
+    answers: str = ""
+    to: str = ""
+    in_thread: bool = False
+
+
+@dataclass
 class World:
     """All of it. `gone` and `forbidden` are tokens of whatever kind."""
 
@@ -97,6 +110,15 @@ class World:
     sheet_revisions: dict[str, int] = field(default_factory=dict)
     gone: set[str] = field(default_factory=set)
     forbidden: set[str] = field(default_factory=set)
+    said: list[Said] = field(default_factory=list)
+
+    def say(self, *, once: str, kind: str, content: str, **where: Any) -> Said:
+        """Send a message, or find the one that was sent under the same `once`."""
+        before = next((each for each in self.said if once and each.once == once), None)
+        if before is None:
+            before = Said(f"om_peer{next(_numbers)}", once, kind, json.loads(content), **where)
+            self.said.append(before)
+        return before
 
     def write(self, token: str, *blocks: dict[str, Any] | str, title: str = "", folder: str = "") -> Document:
         """Make a document, or write it anew: another revision, changed at another time."""
