@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import reduce
+from operator import or_
+from typing import Final
 
-from django.db.models import Q
+from django.db.models import F, Q
 
 from openintern.tenancy.roles import Role
 from openintern.tenancy.scope import Scope
+from openintern.text import shorten
 from runs.approvals import questions
 from runs.events import EventType
+from runs.family import DEEPEST
 from runs.lifecycle import INSTANCE_PREFIX
 from runs.models import Approval, Event, Run
 from runs.pages.lanes import names_of
@@ -20,6 +25,9 @@ from runs.pages.lanes import names_of
 #: How many questions one page shows; the rest follow as these are answered.
 MOST = 50
 _SAID = 600
+_TASK = 120
+#: From a question to the run it is asked in, to the one that this works for, and so on: delegated ones, and a part of each.
+_LINES: Final = tuple("__".join(["run", *["parent"] * above]) for above in range(DEEPEST + 2))
 
 
 @dataclass(frozen=True)
@@ -31,6 +39,12 @@ class Question:
     arguments: str
     said: str
     may_grant: bool  # let the agent use this tool from now on
+    is_anothers: bool = False  # it is asked in a run that works for the one that is looked at
+
+    @property
+    def task(self) -> str:
+        """What its run is to do."""
+        return shorten(" ".join(self.approval.run.input.split()), _TASK)
 
     @property
     def rows(self) -> int:
@@ -44,15 +58,19 @@ def waiting(scope: Scope) -> list[Question]:
 
 
 def questions_of(runs: Iterable[Run], scope: Scope) -> dict[str, list[Question]]:
-    """Return the open questions of those runs that wait, by run: their own, and those of the runs they wait for."""
+    """Return the open questions of those runs that wait, by run: their own, and those of whatever works for them.
+
+    At most MOST; the rest follow as these are answered.
+    """
     ids = {run.pk for run in runs if run.status == Run.Status.WAITING}
     found: dict[str, list[Question]] = defaultdict(list)
     if ids:
-        theirs = Q(run__in=ids) | Q(run__parent__in=ids)
+        theirs = reduce(or_, (Q(**{f"{line}__in": ids}) for line in _LINES))
         asked = questions(scope, status=Approval.Status.PENDING).filter(theirs).order_by("created_at", "pk")
-        for question in _shown(asked, scope):
-            run = question.approval.run
-            found[run.pk if run.pk in ids else str(run.parent_id)].append(question)
+        above = {f"above_{place}": F(line) for place, line in enumerate(_LINES)}
+        for question in _shown(asked.annotate(**above)[:MOST], scope):
+            for_whom = next(run_id for name in above if (run_id := getattr(question.approval, name)) in ids)
+            found[for_whom].append(replace(question, is_anothers=question.approval.run_id != for_whom))
     return found
 
 

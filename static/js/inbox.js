@@ -36,6 +36,7 @@ function listen({ isAgain = false } = {}) {
 
 // A question that somebody is answering isn't drawn anew under their hands.
 document.addEventListener("htmx:beforeRequest", (event) => {
+  if (event.target.id === "trace" && event.target.querySelector(".approval :is(input, textarea):focus")) event.preventDefault();
   const list = event.target.closest?.("#approvals");
   if (list && (list.contains(document.activeElement) || list.querySelector("details[open], :checked"))) event.preventDefault();
 });

@@ -139,3 +139,41 @@ def test_what_a_member_asks_in_its_own_run_is_asked_where_the_team_is_watched(
     work()
 
     assert "Use 8080." in page(client, f"/turns/{run.pk}")
+
+
+def test_what_is_asked_far_below_is_asked_where_the_first_run_is_watched(
+    alice: Person, work: Any, add_tool: Any, start_run: Any
+) -> None:
+    """An agent gives work to a team, whose clerk gives it to another one, whose clerk asks."""
+
+    def send(context: ToolContext, to: str) -> dict[str, Any]:
+        """Send a letter."""
+        return {"sent": to}
+
+    add_tool(send, risk="high")
+    asking: list[dict[str, Any]] = [
+        {"tool_calls": [{"name": "send", "arguments": {"to": "ops@acme"}}]}, {"text": "Sent."},
+    ]  # fmt: skip
+    lowest = make_team(alice, lead="Clerk", scripts={"Clerk": asking})
+    middle = make_team(alice, lead="Clerk", scripts={"Clerk": [hand_to(lowest, "Write to them"), {"text": "Asked."}]})
+    run = start_run(alice, "Who knows?", steps=[hand_to(middle, "Find out who knows"), {"text": "Ops knows."}])
+    work()
+    client = alice.signed_in()
+    with org_scope(alice.org):
+        asked_in = Run.objects.get(parent__parent=run).pk
+
+    for path in (f"/trace/{run.pk}", f"/turns/{run.pk}", f"/trace/{asked_in}"):
+        shown = page(client, path)
+        assert "ops@acme" in shown
+        assert re.search(r"alice · Clerk \w+ ·", shown)
+        assert (f'href="/trace/{asked_in}" dir="auto">Write to them</a>' in shown) == (asked_in not in path)
+    [card] = set(re.findall(r'action="(/runs/[^"]+/approvals/[^"]+)"', page(client, f"/turns/{run.pk}")))
+    client.post(card, {"verdict": "approve:call", "next": f"/trace/{run.pk}"})
+    work()
+
+    assert "Ops knows." in page(client, f"/turns/{run.pk}")
+
+
+def hand_to(group: Group, goal: str) -> dict[str, Any]:
+    """A step that gives work to a team."""
+    return {"tool_calls": [{"name": "delegate_to_group", "arguments": {"group_id": group.pk, "goal": goal}}]}
