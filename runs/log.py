@@ -10,8 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import connection, models, transaction
-from django.db.models.sql import UpdateQuery
+from django.db import connection, transaction
 
 from openintern.ids import span_id
 from openintern.redaction import redact
@@ -22,6 +21,8 @@ from runs.models import Event, LiveText, Run
 #: `NOTIFY` channel of everything that is seen live. The payload is "<schema>:<run id>" for what is new in a run;
 #: what else there is in an organisation has other names there: "<schema>:board:<group id>", "<schema>:syncs".
 CHANNEL = "openintern_run"
+
+_FIELDS = {field.name: field for field in Run._meta.concrete_fields}  # noqa: SLF001  Django's name for what is public
 
 
 class StaleAttempt(Exception):
@@ -36,43 +37,60 @@ class Appended:
     previous_seq: int
 
 
-def append(run: Run, *drafts: Draft, fence: models.Q | None = None, **changes: Any) -> Appended:
+def append(run: Run, *drafts: Draft, takes_over: int | None = None, **changes: Any) -> Appended:
     """Write events and the run's `changes` in one step, and wake whoever watches.
 
-    Locks the run's row until the caller's transaction ends. `fence` defaults to the attempt that `run` carries;
-    what can't be stored of a text becomes U+FFFD, secrets are redacted; a change of `status` is held against `Run.TRANSITIONS`. Raises StaleAttempt if the row no longer matches.
+    Locks the run's row until the caller's transaction ends. Only the attempt that `run` carries may write, or one with a
+    higher number that `takes_over` from it and all before. What can't be stored of a text becomes U+FFFD, secrets are
+    redacted; a change of `status` is held against `Run.TRANSITIONS`. Raises StaleAttempt if the row no longer matches.
     `run` is brought up to date with what was written.
     """
     changes, _ = redact(storable(changes))
+    if takes_over is not None:
+        changes["attempt"] = takes_over
     with transaction.atomic(savepoint=False):  # whoever can't write has lost the run: nothing of theirs may stay
-        last_seq = _advance(run, count=len(drafts), fence=fence, changes=changes)
+        last_seq = _advance(run, count=len(drafts), is_taken_over=takes_over is not None, changes=changes)
         previous, step = last_seq - len(drafts), run.step
         for name, value in changes.items():
-            if not isinstance(value, models.expressions.Combinable):
-                setattr(run, name, value)
+            setattr(run, name, value)
         run.last_seq = last_seq
         events = [_event(run, draft, seq=previous + number, step=step) for number, draft in enumerate(drafts, 1)]
         _copy(events)
         if run.is_final:
             LiveText.objects.filter(pk=run.pk).delete()
-        notify(CHANNEL, run.pk)
     return Appended(events, previous)
 
 
 def notify(channel: str, name: str) -> None:
     """Send "<schema>:<name>" when the current transaction commits (at once where there is none)."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_notify(%s, %s)", [channel, f"{connection.schema_name}:{name}"])  # type: ignore[attr-defined]
+        cursor.execute("SELECT pg_notify(%s, %s)", [channel, _note(name)])
 
 
-def _advance(run: Run, *, count: int, fence: models.Q | None, changes: dict[str, Any]) -> int:
-    """Draw `count` numbers and apply `changes` where the fence holds; return the last number drawn."""
-    rows = Run.objects.filter(fence or models.Q(attempt=run.attempt), pk=run.pk, status__in=_origins(changes))
-    query = rows.order_by().query.chain(UpdateQuery)
-    query.add_update_values({"last_seq": models.F("last_seq") + count, **changes})  # type: ignore[attr-defined]
-    sql, params = query.get_compiler(connection=connection).as_sql()
+def _note(name: str) -> str:
+    return f"{connection.schema_name}:{name}"  # type: ignore[attr-defined]
+
+
+#: Written out, and not composed by Django: it is sent several times in every step, and composing takes longer than it.
+_ADVANCE = """
+    WITH advanced AS (
+        UPDATE runs_run SET last_seq = last_seq + %s{changes}
+        WHERE id = %s AND attempt {fence} %s AND status = ANY (%s) RETURNING last_seq
+    )
+    SELECT last_seq, pg_notify(%s, %s) FROM advanced
+"""
+
+
+def _advance(run: Run, *, count: int, is_taken_over: bool, changes: dict[str, Any]) -> int:
+    """Draw `count` numbers and apply `changes` where the fence holds, and wake; return the last number drawn."""
+    fields = [_FIELDS[name] for name in changes]
+    statement = _ADVANCE.format(
+        changes="".join(f', "{field.column}" = %s' for field in fields), fence="<" if is_taken_over else "="
+    )
+    values = [field.get_db_prep_save(changes[field.name], connection) for field in fields]
+    attempt = changes["attempt"] if is_taken_over else run.attempt
     with connection.cursor() as cursor:
-        cursor.execute(f"{sql} RETURNING last_seq", params)
+        cursor.execute(statement, [count, *values, run.pk, attempt, _origins(changes), CHANNEL, _note(run.pk)])
         row = cursor.fetchone()
     if row is None:
         raise StaleAttempt(run.pk)
@@ -94,11 +112,10 @@ def _copy(events: list[Event]) -> None:
             )  # fmt: skip
 
 
-def _origins(changes: dict[str, Any]) -> tuple[str, ...]:
+def _origins(changes: dict[str, Any]) -> list[str]:
     """From which states a write with these changes may come: none of them is final."""
-    if "status" in changes:
-        return Run.TRANSITIONS[changes["status"]]
-    return tuple(Run.Status.unfinished())
+    origins = Run.TRANSITIONS[changes["status"]] if "status" in changes else Run.Status.unfinished()
+    return [str(status) for status in origins]
 
 
 def _event(run: Run, draft: Draft, *, seq: int, step: int) -> Event:

@@ -25,7 +25,6 @@ from dataclasses import replace
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q
 from django.utils import timezone
 
 from memory.models import Memory
@@ -105,9 +104,7 @@ def begin(org: Organization, claim: Claim, *, stop: Stop, losses: int) -> Work |
             "losses": losses,
         }
         drafts, changes, first = [Draft(EventType.RUN_RESUMED, payload)], {}, ()
-    work.record(
-        *drafts, fence=Q(attempt__lt=claim.attempt), attempt=claim.attempt, status=Run.Status.RUNNING, **changes
-    )
+    work.record(*drafts, takes_over=claim.attempt, status=Run.Status.RUNNING, **changes)
     if claim.attempt > 1:
         budgets.release(run)
     return work.next_turn() if first else work
