@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
@@ -15,19 +14,14 @@ from django.db.models import QuerySet
 from pgvector import HalfVector
 
 from memory import terms
-from memory.embedding.ports import Vector
-from memory.embedding.queries import embed_query
-from memory.embedding.serving import serving_model
-from memory.models import EmbeddingModel, Memory, Passage, Shelf, Tier
+from memory.models import Memory, Passage, Shelf, Tier
 from memory.search import snippets, weights
 from memory.search.hits import Answer, Explanation, Filters, Hit, Quote
+from memory.search.question import Question
 from memory.search.statement import EXACT_PASSAGES, PER_ARM, VectorArm, compose
 from openintern.errors import Invalid, NotFound
 from openintern.tenancy.scope import Scope
-from openintern.text import storable
 
-#: Characters of a query that are read; what is longer is a document, and its beginning says what it is about.
-READ = 20_000
 #: Different terms of a query that are looked up; of these the rarest count.
 _LOOKED_UP = 1_000
 MOST_HITS = 100
@@ -78,22 +72,21 @@ def search_shelves(
     vectors: bool = True,
 ) -> Answer:
     """Search some shelves, whoever asks: for those who have settled that already (`search`, `recall`)."""
-    text = str(storable(query))[:READ]
-    if not text.strip():
-        raise Invalid("query", "A search needs a query")
-    there = Extent.of(shelves)
+    question = Question.of(query, vectors=vectors)
+    return search_extent(
+        Extent.of(shelves.filter(passages__gt=0)), question, limit=limit, filters=filters, explain=explain
+    )
+
+
+def search_extent(
+    there: Extent, question: Question, *, limit: int, filters: Filters | None = None, explain: bool = False
+) -> Answer:
+    """Search what is there: for those who have looked that up already."""
     if not there.passages:
         return Answer(hits=(), missing_vectors=0, searched=0)
-    model = serving_model() if vectors else None
-    vector = embed_query(text, model=model) if model else None
-    *found, summary = _rows(
-        there, text, limit=max(1, min(limit, MOST_HITS)), filters=filters, model=model, vector=vector
-    )
-    counted = terms.counted(text)
-    telling = Counter({term: times for term, times in counted.items() if term not in terms.SMALL_WORDS})
-    wanted = telling or counted
+    *found, summary = _rows(there, question, limit=max(1, min(limit, MOST_HITS)), filters=filters)
     return Answer(
-        hits=tuple(_hit(row, wanted=wanted, explain=explain) for row in found),
+        hits=tuple(_hit(row, wanted=question.telling_terms, explain=explain) for row in found),
         missing_vectors=summary["missing"],
         searched=there.passages,
     )
@@ -137,10 +130,14 @@ class Extent:
     words: int
 
     @classmethod
-    def of(cls, shelves: QuerySet[Shelf]) -> Extent:
-        """Read it."""
-        rows = list(shelves.filter(passages__gt=0).order_by("pk").values_list("pk", "passages", "words"))
-        return cls(tuple(row[0] for row in rows), sum(row[1] for row in rows), sum(row[2] for row in rows))
+    def of(cls, shelves: Iterable[Shelf]) -> Extent:
+        """Add up those that hold anything."""
+        filled = sorted((shelf for shelf in shelves if shelf.passages), key=lambda shelf: shelf.pk)
+        return cls(
+            tuple(shelf.pk for shelf in filled),
+            passages=sum(shelf.passages for shelf in filled),
+            words=sum(shelf.words for shelf in filled),
+        )
 
     @property
     def is_large(self) -> bool:
@@ -153,21 +150,13 @@ class Extent:
         return {"shelves": list(self.shelves), "passages": self.passages, "mean_length": mean_length}
 
 
-def _rows(
-    there: Extent,
-    text: str,
-    *,
-    limit: int,
-    filters: Filters | None,
-    model: EmbeddingModel | None,
-    vector: Vector | None,
-) -> list[dict[str, Any]]:
+def _rows(there: Extent, question: Question, *, limit: int, filters: Filters | None) -> list[dict[str, Any]]:
     """Run the statement; the last row says how much there was to search.
 
     A long document can fill an arm alone. Where that leaves fewer memories than asked for, and the word arm, which brings
     everything in the end, hasn't brought all, it is asked for more.
     """
-    statement, parameters = prepare(there, text, limit=limit, filters=filters, model=model, vector=vector)
+    statement, parameters = prepare(there, question, limit=limit, filters=filters)
     per_arm = max(PER_ARM, limit)
     while True:
         rows = _executed(statement, {**parameters, "per_arm": per_arm})
@@ -184,21 +173,13 @@ def _executed(statement: str, parameters: dict[str, Any]) -> list[dict[str, Any]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
-def prepare(
-    there: Extent,
-    text: str,
-    *,
-    limit: int,
-    filters: Filters | None,
-    model: EmbeddingModel | None,
-    vector: Vector | None,
-) -> tuple[str, dict[str, Any]]:
+def prepare(there: Extent, question: Question, *, limit: int, filters: Filters | None) -> tuple[str, dict[str, Any]]:
     """Return the statement of a search and its parameters, all but `per_arm`."""
-    arm = None
+    arm, model, vector = None, question.model, question.vector
     if model is not None and vector is not None:
         arm = VectorArm(model.pk, dimensions=len(vector), is_indexed=model.is_indexed)
     only_sql, only_named = _only(filters)
-    asked = dict(islice(terms.counted(text).items(), _LOOKED_UP))
+    asked = dict(islice(question.terms.items(), _LOOKED_UP))
     parameters = {
         **there.parameters(),
         **only_named,
@@ -247,7 +228,7 @@ def _conditions(filters: Filters) -> dict[str, Any]:
     return {name: value for name, value in conditions.items() if value}
 
 
-def _hit(row: dict[str, Any], *, wanted: Counter[str], explain: bool) -> Hit:
+def _hit(row: dict[str, Any], *, wanted: frozenset[str], explain: bool) -> Hit:
     quotes = json.loads(row["quotes"]) if isinstance(row["quotes"], str) else row["quotes"]
     metadata = json.loads(row["metadata"]) if isinstance(row["metadata"], str) else row["metadata"]
     names = ("id", "tier", "owner", "score", "text", "importance", "trust", "source_type", "document")
@@ -262,8 +243,8 @@ def _hit(row: dict[str, Any], *, wanted: Counter[str], explain: bool) -> Hit:
     )
 
 
-def _quote(quote: dict[str, Any], *, wanted: Counter[str]) -> Quote:
-    snippet, highlights = snippets.make(quote.pop("text"), wanted=frozenset(wanted))
+def _quote(quote: dict[str, Any], *, wanted: frozenset[str]) -> Quote:
+    snippet, highlights = snippets.make(quote.pop("text"), wanted=wanted)
     return Quote(snippet=snippet, highlights=highlights, **quote)
 
 

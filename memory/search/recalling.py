@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import reduce
-from operator import or_
+from itertools import product
 from typing import Any
 
-from django.db.models import BooleanField, ExpressionWrapper, Q
-
 from memory.models import Shelf, Tier
-from memory.search.finding import search_shelves
+from memory.owners import Owner
+from memory.search.finding import Extent, search_extent
 from memory.search.hits import Answer, Hit
+from memory.search.question import Question
 from openintern.tenancy.scope import Scope
+
+Place = tuple[Owner, str]  # whose, and of which tier
 
 
 @dataclass(frozen=True)
 class Budget:
     """How much of the limit goes to some shelves; what they don't use goes to those after them."""
 
-    shelves: Q
+    places: frozenset[Place]
     share: float
 
 
@@ -32,51 +33,64 @@ def recall(scope: Scope, query: str, *, limit: int = 6, board: str = "", agent: 
     four to archival knowledge (the person's and the project's), the rest to what happened. Project memories are those of
     the run's own project and of no other.
     """
+    question = Question.of(query)
     budgets = _of_a_team(scope, board=board, agent=agent) if board else _of_a_person(scope, agent=agent)
+    filled = _filled(scope, board=board, agent=agent)
     hits: dict[Any, Hit] = {}
     missing = searched = 0
     due = 0.0
-    for budget, shelves in zip(budgets, _filled(budgets), strict=True):
+    for budget in budgets:
         due += budget.share * limit
         room = min(limit, round(due + 0.5)) - len(hits)
-        if room <= 0 or not shelves:
+        there = Extent.of(shelf for shelf in filled if (shelf.owner, shelf.tier) in budget.places)
+        if room <= 0 or not there.passages:
             continue
-        answer = search_shelves(Shelf.objects.filter(pk__in=shelves), query, limit=room)
+        answer = search_extent(there, question, limit=room)
         hits.update({hit.id: hit for hit in answer.hits})
         missing, searched = missing + answer.missing_vectors, searched + answer.searched
     ordered = sorted(hits.values(), key=lambda hit: -hit.score)
     return Answer(tuple(ordered[:limit]), missing_vectors=missing, searched=searched)
 
 
-def _filled(budgets: Sequence[Budget]) -> list[list[int]]:
-    """Return for each budget its shelves that hold anything: most runs remember little, and ask for it in every step."""
-    filled: Any = Shelf.objects.filter(reduce(or_, (budget.shelves for budget in budgets)), passages__gt=0)
-    is_in = {
-        f"is_in_{place}": ExpressionWrapper(budget.shelves, BooleanField()) for place, budget in enumerate(budgets)
-    }
-    rows = list(filled.values("pk", **is_in))
-    return [[row["pk"] for row in rows if row[name]] for name in is_in]
+#: Written out, and not composed by Django: every step asks it, most runs remember little, and composing takes longer than it.
+_FILLED = """
+    SELECT * FROM memory_shelf
+    WHERE passages > 0 AND (user_id = %s OR project_id = %s OR board = %s OR agent = %s)
+"""
+
+
+def _filled(scope: Scope, *, board: str, agent: str) -> list[Shelf]:
+    """Return the shelves that hold anything, of all whose memories the budgets may name; NULL names none."""
+    project_id = scope.project.pk if scope.project is not None else None
+    return list(Shelf.objects.raw(_FILLED, [scope.user.pk, project_id, board or None, agent or None]))
 
 
 def _of_a_team(scope: Scope, *, board: str, agent: str) -> Sequence[Budget]:
-    ours = _project(scope)
+    mine, ours, own = [Owner.of_user(scope.user)], _project(scope), _agent(agent)
     return (
-        Budget(Q(board=board, tier__in=[Tier.CORE, Tier.EPISODIC]), 0.5),
-        Budget(ours & Q(tier=Tier.CORE), 1 / 6),
-        Budget(Q(agent=agent, tier=Tier.EPISODIC) if agent else Q(pk__in=[]), 1 / 6),
-        Budget(ours & Q(tier=Tier.ARCHIVAL) | Q(user=scope.user, tier=Tier.ARCHIVAL), 1 / 6),
+        Budget(_places([Owner(board=board)], Tier.CORE, Tier.EPISODIC), 0.5),
+        Budget(_places(ours, Tier.CORE), 1 / 6),
+        Budget(_places(own, Tier.EPISODIC), 1 / 6),
+        Budget(_places([*mine, *ours], Tier.ARCHIVAL), 1 / 6),
     )
 
 
 def _of_a_person(scope: Scope, *, agent: str) -> Sequence[Budget]:
-    mine, ours = Q(user=scope.user), _project(scope)
-    happened = mine | (Q(agent=agent) if agent else Q(pk__in=[]))
+    mine, ours, own = [Owner.of_user(scope.user)], _project(scope), _agent(agent)
     return (
-        Budget((mine | ours) & Q(tier=Tier.CORE), 0.3),
-        Budget((mine | ours) & Q(tier=Tier.ARCHIVAL), 0.4),
-        Budget((happened | ours) & Q(tier=Tier.EPISODIC), 0.3),
+        Budget(_places([*mine, *ours], Tier.CORE), 0.3),
+        Budget(_places([*mine, *ours], Tier.ARCHIVAL), 0.4),
+        Budget(_places([*mine, *ours, *own], Tier.EPISODIC), 0.3),
     )
 
 
-def _project(scope: Scope) -> Q:
-    return Q(project=scope.project) if scope.project is not None else Q(pk__in=[])
+def _places(owners: Iterable[Owner], *tiers: str) -> frozenset[Place]:
+    return frozenset(product(owners, tiers))
+
+
+def _project(scope: Scope) -> list[Owner]:
+    return [Owner.of_project(scope.project)] if scope.project is not None else []
+
+
+def _agent(agent: str) -> list[Owner]:
+    return [Owner(agent=agent)] if agent else []
