@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-import structlog
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
@@ -20,9 +19,7 @@ from memory.models import Memory, Passage, Shelf
 from openintern.errors import NotFound, OpenInternError
 from openintern.tenancy import audit
 from openintern.tenancy.models import Organization, User
-from openintern.tenancy.scope import org_scope
-
-logger = structlog.get_logger(__name__)
+from openintern.tenancy.rounds import in_each
 
 #: How long a forgotten memory can be brought back.
 RESTORABLE = timedelta(days=30)
@@ -106,16 +103,16 @@ def purge(*, at: datetime) -> int:
 
 def purge_all() -> None:
     """Purge every organisation; called by the daily schedule. One that can't be doesn't keep the others from it."""
-    for org in Organization.objects.order_by("pk"):
-        try:
-            with org_scope(org):
-                gone = 0
-                while batch := purge(at=timezone.now()):
-                    gone += batch
-            if gone:
-                audit.record("memory.purge", org=org, via="schedule", object_id=org.slug, details={"memories": gone})
-        except Exception:  # the outermost edge of a scheduled task: the operator's log has it
-            logger.exception("memories can't be purged", org=org.slug)
+    in_each(Organization.objects.order_by("pk"), _purge_whole, doing="purging memories")
+
+
+def _purge_whole(org: Organization) -> int:
+    gone = 0
+    while batch := purge(at=timezone.now()):
+        gone += batch
+    if gone:
+        audit.record("memory.purge", org=org, via="schedule", object_id=org.slug, details={"memories": gone})
+    return gone
 
 
 @transaction.atomic

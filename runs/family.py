@@ -17,9 +17,8 @@ import structlog
 from django.db import connection, transaction
 from django.db.models import Exists, OuterRef
 
-from memory.listening import organizations_where
 from openintern.tenancy.models import Organization
-from openintern.tenancy.scope import org_scope
+from openintern.tenancy.rounds import in_each, organizations_where
 from runs import log
 from runs.delivery import Delivery, deliver
 from runs.events import Draft, EventType
@@ -134,14 +133,7 @@ def arrive(part: Run) -> bool:
 
 def deliver_all() -> int:
     """Deliver what a crash kept from being delivered, in every organisation; called every minute. Returns how many were."""
-    delivered = 0
-    for org in _with_waiting():
-        try:
-            with org_scope(org):
-                delivered += deliver_missing()
-        except Exception:  # the outermost edge of a scheduled task: one organisation's trouble is not the others'
-            logger.exception("ended runs can't be delivered", org=org.slug)
-    return delivered
+    return in_each(_with_waiting(), lambda _: deliver_missing(), doing="delivering the ends of runs")
 
 
 def deliver_missing() -> int:

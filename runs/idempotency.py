@@ -17,7 +17,8 @@ from django.utils import timezone
 
 from openintern.errors import Invalid, OpenInternError
 from openintern.tenancy.models import Organization
-from openintern.tenancy.scope import Scope, org_scope
+from openintern.tenancy.rounds import in_each
+from openintern.tenancy.scope import Scope
 from runs.models import KeptAnswer, Run
 
 LONGEST_KEY: Final = 255
@@ -82,8 +83,15 @@ def forget_all() -> None:
 
 def forget_answers(*, at: datetime) -> None:
     """Remove, in every organisation, the answers that are older than KEPT_FOR at `at`."""
-    for org in Organization.objects.filter(is_active=True):
-        with org_scope(org):
-            old = KeptAnswer.objects.filter(created_at__lt=at - KEPT_FOR)
-            while ids := list(old.values_list("pk", flat=True)[:_BATCH]):
-                KeptAnswer.objects.filter(pk__in=ids).delete()
+    in_each(
+        Organization.objects.filter(is_active=True),
+        lambda _: _forget(before=at - KEPT_FOR),
+        doing="tidying kept answers",
+    )
+
+
+def _forget(*, before: datetime) -> int:
+    gone, old = 0, KeptAnswer.objects.filter(created_at__lt=before)
+    while ids := list(old.values_list("pk", flat=True)[:_BATCH]):
+        gone += KeptAnswer.objects.filter(pk__in=ids).delete()[0]
+    return gone

@@ -12,18 +12,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-import structlog
 from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
 from openintern.tenancy import audit
 from openintern.tenancy.models import Organization
+from openintern.tenancy.rounds import in_each
 from openintern.tenancy.scope import org_scope
 from runs.export import all_events, written
 from runs.models import Event, Run, Session
-
-logger = structlog.get_logger(__name__)
 
 #: How many runs go in one transaction. A run has seldom more than some hundred events.
 BATCH = 50
@@ -42,11 +40,7 @@ def prune_all() -> None:
 
     One that can't be pruned doesn't keep the others from it.
     """
-    for org in with_retention():
-        try:
-            prune(org, at=timezone.now())
-        except Exception:  # the outermost edge of a scheduled task: the operator's log has it
-            logger.exception("runs can't be pruned", org=org.slug)
+    in_each(with_retention(), lambda org: prune(org, at=timezone.now()).runs, doing="pruning runs")
 
 
 def with_retention() -> list[Organization]:

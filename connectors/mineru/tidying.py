@@ -5,27 +5,19 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
-import structlog
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from connectors.models import PdfFile, PdfJob
 from openintern.tenancy.models import Organization
-from openintern.tenancy.scope import org_scope
-
-logger = structlog.get_logger(__name__)
+from openintern.tenancy.rounds import in_each
 
 KEPT: Final = timedelta(days=30)
 
 
 def forget_all() -> None:
     """Remove old jobs in every organisation; one that can't be tidied doesn't keep the others from it."""
-    for org in Organization.objects.filter(is_active=True):
-        try:
-            with org_scope(org):
-                forget(at=timezone.now())
-        except Exception:  # the outermost edge of a scheduled task: the operator's log has it
-            logger.exception("old PDF jobs can't be removed", org=org.slug)
+    in_each(Organization.objects.filter(is_active=True), lambda _: forget(at=timezone.now()), doing="tidying PDF jobs")
 
 
 def forget(*, at: datetime) -> int:

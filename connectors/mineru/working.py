@@ -35,14 +35,13 @@ from connectors.progress import PDFS, tell
 from memory.documents import reading
 from memory.documents.ingesting import Source, ingest
 from memory.documents.parts import Part, Unreadable
-from memory.listening import organizations_where
 from memory.models import Document, Memory
 from memory.owners import Owner
 from openintern import kept_files
 from openintern.errors import OpenInternError
 from openintern.outgoing import Unreachable, fetch
 from openintern.tenancy.models import Organization
-from openintern.tenancy.scope import org_scope
+from openintern.tenancy.rounds import organizations_where, take_turns
 from runs import delivery
 from runs.models import Run
 from runs.outbox import emitting
@@ -66,11 +65,7 @@ class Lost(Exception):
 
 def work_off(orgs: Sequence[Organization], is_stopping: IsStopping = lambda: False) -> int:
     """Work until nothing is due; return how many steps that were. Organisations take turns, a step each."""
-    done, waiting = 0, list(orgs)
-    while waiting and not is_stopping():
-        waiting = [org for org in waiting if not is_stopping() and _work_in(org)]
-        done += len(waiting)
-    return done
+    return take_turns(orgs, lambda _: work_next() is not None, doing="reading PDFs", is_stopping=is_stopping)
 
 
 def organizations_with_work() -> list[Organization]:
@@ -365,18 +360,6 @@ class _Keeper:
         self._again_at = time.monotonic() + _RENEW_SECONDS
         if not _mine(self._file).update(available_at=Now() + LEASE):
             raise Lost
-
-
-def _work_in(org: Organization) -> bool:
-    """Do a step in an organisation; return whether there was one."""
-    try:
-        with org_scope(org):
-            return work_next() is not None
-    except OpenInternError as error:  # it is being upgraded; the next look finds it again
-        logger.warning("PDFs have to wait: %s", error.message, org=org.slug)
-    except Exception:  # the outermost edge: a file that meets a bug is tried again, then given up; others go on
-        logger.exception("a PDF can't be read", org=org.slug)
-    return False
 
 
 _CLAIM = """

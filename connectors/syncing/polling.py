@@ -9,24 +9,17 @@ from django.db.models.functions import Now
 
 from connectors.models import Connector, SyncJob
 from connectors.syncing import asked
-from memory.listening import organizations_where
 from openintern.errors import OpenInternError
-from openintern.tenancy.scope import org_scope
+from openintern.tenancy.rounds import in_each, organizations_where
 
 logger = structlog.get_logger(__name__)
 
 
 def poll_all() -> int:
     """Ask for the syncs that are due, in every organisation; return how many. Called by the schedule."""
-    polled = 0
     due = "status = 'active' AND app_id <> '' AND polls_at <= clock_timestamp()"
-    for org in organizations_where(table="connectors_connector", condition=due, values={}):
-        try:
-            with org_scope(org):
-                polled += poll()
-        except Exception:  # the outermost edge of a scheduled task: the operator's log has it
-            logger.exception("connectors can't be polled", org=org.slug)
-    return polled
+    orgs = organizations_where(table="connectors_connector", condition=due, values={})
+    return in_each(orgs, lambda _: poll(), doing="polling connectors")
 
 
 def poll() -> int:

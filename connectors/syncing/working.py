@@ -17,10 +17,8 @@ from connectors.models import Connector, Listing, SyncJob
 from connectors.models.sync import COUNTS
 from connectors.syncing import discovering, fetching, leases, removing
 from connectors.syncing.leases import Hold, Lost, Stopped
-from memory.listening import organizations_where
-from openintern.errors import OpenInternError
 from openintern.tenancy.models import Organization
-from openintern.tenancy.scope import org_scope
+from openintern.tenancy.rounds import organizations_where, take_turns
 from runs.outbox import emitting
 
 logger = structlog.get_logger(__name__)
@@ -35,11 +33,9 @@ _AT_EASE: Final = lambda: False  # noqa: E731
 
 def work_off(orgs: Sequence[Organization], is_stopping: Callable[[], bool] = _AT_EASE) -> int:
     """Work until nothing waits; return how many slices that were. Organisations take turns."""
-    done, waiting = 0, list(orgs)
-    while waiting and not is_stopping():
-        waiting = [org for org in waiting if not is_stopping() and _work_in(org, is_stopping)]
-        done += len(waiting)
-    return done
+    return take_turns(
+        orgs, lambda _: work_next(is_stopping=is_stopping) is not None, doing="syncing", is_stopping=is_stopping
+    )
 
 
 def organizations_with_work() -> list[Organization]:
@@ -138,15 +134,3 @@ def _clear_away(hold: Hold) -> None:
 def _note(hold: Hold, **changes: object) -> None:
     pause = timedelta(seconds=int(hold.connector.config.get("poll_interval_seconds", 300)))
     Connector.objects.filter(pk=hold.connector.pk).update(last_sync_at=Now(), polls_at=Now() + pause, **changes)
-
-
-def _work_in(org: Organization, is_stopping: Callable[[], bool]) -> bool:
-    """Work a slice in an organisation; return whether there was one."""
-    try:
-        with org_scope(org):
-            return work_next(is_stopping=is_stopping) is not None
-    except OpenInternError as error:  # it is being upgraded; the next look finds it again
-        logger.warning("syncs have to wait: %s", error.message, org=org.slug)
-    except Exception:  # the outermost edge: a sync that meets a bug is tried again, then given up; others go on
-        logger.exception("a sync can't be worked on", org=org.slug)
-    return False

@@ -18,7 +18,7 @@ from memory.models import Change, ChangeSet, ConsolidationPolicy, Shelf, State
 from memory.owners import Owner
 from openintern.tenancy import audit
 from openintern.tenancy.models import Organization, Project
-from openintern.tenancy.scope import org_scope
+from openintern.tenancy.rounds import in_each
 
 logger = structlog.get_logger(__name__)
 
@@ -28,13 +28,13 @@ _MOST_WRITTEN = 20
 
 def propose_all() -> None:
     """Make a pass over every organisation that wants one; called by the daily schedule."""
-    for org in Organization.objects.filter(is_active=True).order_by("pk"):
-        try:
-            with org_scope(org):
-                if ConsolidationPolicy.current().is_on:
-                    propose_for_everybody(org, at=timezone.now())
-        except Exception:  # the outermost edge of a scheduled task: the operator's log has it
-            logger.exception("memories can't be consolidated", org=org.slug)
+    in_each(Organization.objects.filter(is_active=True).order_by("pk"), _propose_in, doing="consolidating memories")
+
+
+def _propose_in(org: Organization) -> int:
+    if not ConsolidationPolicy.current().is_on:
+        return 0
+    return len(propose_for_everybody(org, at=timezone.now()))
 
 
 def propose_for_everybody(org: Organization, *, at: datetime) -> list[ChangeSet]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 
-import structlog
 from django.db import transaction
 from django.db.models import F, QuerySet
 from django.db.models.functions import Now
@@ -18,9 +17,8 @@ from openintern import kept_files
 from openintern.errors import Invalid, NotFound, OpenInternError
 from openintern.tenancy import audit
 from openintern.tenancy.models import Organization
-from openintern.tenancy.scope import Scope, org_scope
-
-logger = structlog.get_logger(__name__)
+from openintern.tenancy.rounds import in_each
+from openintern.tenancy.scope import Scope
 
 _PURGED_AT_ONCE = 200
 
@@ -113,16 +111,16 @@ def purge(*, at: datetime) -> int:
 
 def purge_all() -> None:
     """Purge every organisation; called by the daily schedule. One that can't be doesn't keep the others from it."""
-    for org in Organization.objects.order_by("pk"):
-        try:
-            with org_scope(org):
-                gone = 0
-                while batch := purge(at=timezone.now()):
-                    gone += batch
-            if gone:
-                audit.record("document.purge", org=org, via="schedule", object_id=org.slug, details={"documents": gone})
-        except Exception:  # the outermost edge of a scheduled task: the operator's log has it
-            logger.exception("documents can't be purged", org=org.slug)
+    in_each(Organization.objects.order_by("pk"), _purge_whole, doing="purging documents")
+
+
+def _purge_whole(org: Organization) -> int:
+    gone = 0
+    while batch := purge(at=timezone.now()):
+        gone += batch
+    if gone:
+        audit.record("document.purge", org=org, via="schedule", object_id=org.slug, details={"documents": gone})
+    return gone
 
 
 def _queue(document: Document) -> None:

@@ -21,12 +21,11 @@ from memory.documents.accepting import FILES
 from memory.documents.ingesting import Source, ingest
 from memory.documents.parts import Unreadable
 from memory.documents.reading import Findings
-from memory.listening import organizations_where
 from memory.models import Document
 from openintern import kept_files
 from openintern.errors import OpenInternError
 from openintern.tenancy.models import Organization
-from openintern.tenancy.scope import org_scope
+from openintern.tenancy.rounds import organizations_where, take_turns
 
 logger = structlog.get_logger(__name__)
 
@@ -47,12 +46,12 @@ class Stopped(Exception):
 
 def read_all(orgs: Sequence[Organization], *, is_stopping: Callable[[], bool] = lambda: False) -> int:
     """Read until nothing waits; return how many documents were taken. Organisations take turns, a document each."""
-    taken, waiting = 0, list(orgs)
-    while waiting and not is_stopping():
-        more = [org for org in waiting if not is_stopping() and _read_one_of(org, is_stopping)]
-        taken += len(more)
-        waiting = more
-    return taken
+    return take_turns(
+        orgs,
+        lambda _: read_next(is_stopping=is_stopping) is not None,
+        doing="reading documents",
+        is_stopping=is_stopping,
+    )
 
 
 def organizations_with_work() -> list[Organization]:
@@ -178,18 +177,6 @@ def _mine(document: Document, *states: str) -> Any:
         forgotten_at__isnull=True,
         state__in=states,
     )
-
-
-def _read_one_of(org: Organization, is_stopping: Callable[[], bool]) -> bool:
-    """Read one document of an organisation; return whether there was one."""
-    try:
-        with org_scope(org):
-            return read_next(is_stopping=is_stopping) is not None
-    except OpenInternError as error:  # it is being upgraded; the next look finds it again
-        logger.warning("documents have to wait: %s", error.message, org=org.slug)
-    except Exception:  # the outermost edge: a document that meets a bug is tried again, then given up; others go on
-        logger.exception("a document can't be read", org=org.slug)
-    return False
 
 
 def _give_up_what_fails() -> None:

@@ -10,11 +10,9 @@ from memory.embedding.moving import index_if_large, take_over_if_complete
 from memory.embedding.ports import EmbeddingError, Vector, port
 from memory.embedding.queue import Task
 from memory.embedding.serving import settle_dimensions
-from memory.listening import organizations_where
 from memory.models import EmbeddingModel
-from openintern.errors import OpenInternError
 from openintern.tenancy.models import Organization
-from openintern.tenancy.scope import org_scope
+from openintern.tenancy.rounds import organizations_where, take_turns
 
 logger = logging.getLogger(__name__)
 
@@ -26,12 +24,7 @@ def fill_all(orgs: Sequence[Organization], *, is_stopping: Callable[[], bool] = 
 
     The organisations take turns, a batch each: a large upload of one doesn't keep the others waiting.
     """
-    made, waiting = 0, list(orgs)
-    while waiting and not is_stopping():
-        batches = {org.pk: _fill_batch_of(org) for org in waiting if not is_stopping()}
-        made += sum(batches.values())
-        waiting = [org for org in waiting if batches.get(org.pk)]
-    return made
+    return take_turns(orgs, lambda _: fill_batch(), doing="making vectors", is_stopping=is_stopping)
 
 
 def organizations_with_work() -> list[Organization]:
@@ -41,15 +34,6 @@ def organizations_with_work() -> list[Organization]:
         condition="vector IS NULL AND available_at <= clock_timestamp() AND attempts < %(most)s",
         values={"most": queue.MOST_ATTEMPTS},
     )
-
-
-def _fill_batch_of(org: Organization) -> int:
-    try:
-        with org_scope(org):
-            return fill_batch()
-    except OpenInternError as error:  # it is being upgraded; the next look finds it again
-        logger.warning("%s has to wait for its vectors: %s", org.slug, error.message)
-        return 0
 
 
 def fill_batch(*, limit: int = BATCH) -> int:

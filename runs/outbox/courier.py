@@ -18,11 +18,11 @@ from django.db import connection, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from memory.listening import organizations_where
 from openintern.errors import OpenInternError
 from openintern.secret_store import Unreadable
 from openintern.tenancy import audit
 from openintern.tenancy.models import Organization
+from openintern.tenancy.rounds import organizations_where
 from openintern.tenancy.scope import org_scope
 from runs.models import Delivery, Webhook
 from runs.outbox import letters as writing

@@ -14,13 +14,13 @@ import structlog
 from django.db import transaction
 from django.utils import timezone
 
-from memory.listening import organizations_where
 from openintern.errors import OpenInternError
 from openintern.tenancy import audit
 from openintern.tenancy.models import Membership, Organization
 from openintern.tenancy.policy import allows
 from openintern.tenancy.roles import Role
-from openintern.tenancy.scope import Scope, org_scope
+from openintern.tenancy.rounds import in_each, organizations_where
+from openintern.tenancy.scope import Scope
 from runs.lifecycle import create_run
 from runs.models import Firing, Run, Schedule
 from runs.scheduling import cron
@@ -35,14 +35,8 @@ KEPT: Final = 100
 
 def fire_all() -> int:
     """Fire what is due in every organisation; called every minute by django-q2. Returns how many due times were met."""
-    fired = 0
-    for org in organizations_where(table="runs_schedule", condition="next_at <= clock_timestamp()", values={}):
-        try:
-            with org_scope(org):
-                fired += fire_due(org, at=timezone.now())
-        except Exception:  # the outermost edge of a scheduled task: one organisation's trouble is not the others'
-            logger.exception("schedules can't be fired", org=org.slug)
-    return fired
+    due = organizations_where(table="runs_schedule", condition="next_at <= clock_timestamp()", values={})
+    return in_each(due, lambda org: fire_due(org, at=timezone.now()), doing="firing schedules")
 
 
 def fire_due(org: Organization, *, at: datetime) -> int:

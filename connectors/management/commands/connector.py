@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from connectors.mineru import working as pdfs
 from connectors.syncing import working as syncs
 from connectors.syncing.asked import SYNC
-from memory.listening import IsStopping, Listener, Work
+from openintern.listening import IsStopping, Listener, Work
 from openintern.tenancy.models import Organization
 
 #: What waits, and what a crash left behind, is taken up when its time has come and somebody looks.

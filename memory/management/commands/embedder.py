@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from memory.embedding.filling import fill_all, organizations_with_work
 from memory.index import EMBED
-from memory.listening import IsStopping, Listener, Work
+from openintern.listening import IsStopping, Listener, Work
 from openintern.tenancy.models import Organization
 
 

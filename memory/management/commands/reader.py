@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from memory.documents.accepting import READ
 from memory.documents.working import organizations_with_work, read_all
-from memory.listening import IsStopping, Listener, Work
+from openintern.listening import IsStopping, Listener, Work
 from openintern.tenancy.models import Organization
 
 #: What a crash left behind is taken up when its lease is over and somebody looks.

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from memory.listening import IsStopping, Listener, Work
+from openintern.listening import IsStopping, Listener, Work
 from openintern.tenancy.models import Organization
 from runs.outbox.courier import deliver_all, organizations_with_work
 from runs.outbox.emitting import CHANNEL

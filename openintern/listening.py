@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,6 @@ from django.db import DatabaseError, connection
 from psycopg import sql
 
 from openintern.database import own_connection_parameters
-from openintern.tenancy import schemas
 from openintern.tenancy.models import Organization
 
 logger = structlog.get_logger(__name__)
@@ -75,22 +74,3 @@ class Listener:
 
     def _stop(self, *_signal: Any) -> None:
         self._is_stopping = True
-
-
-def organizations_where(*, table: str, condition: str, values: Mapping[str, Any]) -> list[Organization]:
-    """Return the active organisations with such a row in a table of theirs: one query, whatever their number."""
-    orgs = [org for org in Organization.objects.filter(is_active=True) if schemas.is_current(org)]
-    if not orgs:
-        return []
-    query = sql.SQL(" UNION ALL ").join(
-        sql.SQL("SELECT {org} WHERE EXISTS (SELECT FROM {table} WHERE {condition})").format(
-            org=sql.Literal(org.pk),
-            table=sql.Identifier(org.schema_name, table),
-            condition=sql.SQL(condition),  # ours, with its values apart
-        )
-        for org in orgs
-    )
-    with connection.cursor() as cursor:
-        cursor.execute(query, values)
-        wanted = {pk for (pk,) in cursor.fetchall()}
-    return [org for org in orgs if org.pk in wanted]
