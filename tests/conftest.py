@@ -17,6 +17,7 @@ from django.test import Client
 from django.test.utils import setup_databases
 from django.utils import timezone
 from psycopg import sql
+from whitenoise.middleware import WhiteNoiseMiddleware
 
 from openintern.database import own_connection_parameters
 from openintern.tenancy import keys, people
@@ -81,6 +82,23 @@ def drop_database(name: str, *, outside: str) -> None:
     connection.close()
     with psycopg.connect(**parameters, autocommit=True) as maintenance:
         maintenance.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def static_files_are_listed_once() -> Iterator[None]:
+    """Every client of Django's loads the middleware anew, and WhiteNoise's looks at each static file as it is loaded."""
+    listed: dict[str, Any] = {}
+    list_them = WhiteNoiseMiddleware.add_files_from_finders
+
+    def as_the_first_time(middleware: WhiteNoiseMiddleware) -> None:
+        if not listed:
+            list_them(middleware)
+            listed.update(middleware.files)
+        middleware.files.update(listed)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(WhiteNoiseMiddleware, "add_files_from_finders", as_the_first_time)
+        yield
 
 
 @pytest.fixture(scope="session")
