@@ -41,6 +41,7 @@ class ListeningBroker(ORM):  # type: ignore[misc]
 
     _own: psycopg.Connection[Any] | None = None
     _life: Life | None = None
+    _has_more = False  # there were ordinary tasks at the last look, which takes one: there may be others
 
     def __setstate__(self, state: Any) -> None:
         super().__setstate__(state)
@@ -63,6 +64,7 @@ class ListeningBroker(ORM):  # type: ignore[misc]
             self._life.begin()
         try:
             lanes, has_tasks = self._look(self._woken())
+            self._has_more = has_tasks
             bells = [_bell() for _ in range(lanes)]
             return [*bells, *((super().dequeue() or []) if has_tasks else [])]
         except (DatabaseError, psycopg.Error) as error:
@@ -77,12 +79,15 @@ class ListeningBroker(ORM):  # type: ignore[misc]
         return lanes, has_tasks
 
     def _woken(self) -> psycopg.Connection[Any]:
-        """Return at the next notification, or after LOOK_SECONDS; at once when the connection is new."""
+        """Return at the next notification, or after LOOK_SECONDS; at once when the connection is new or tasks are left.
+
+        Notifications come together when the pusher was busy: one can stand for any number of tasks.
+        """
         if self._own is None:
             self._own = psycopg.connect(**own_connection_parameters(), autocommit=True)
             self._own.execute(sql.SQL("LISTEN {}").format(sql.Identifier(WORK)))
             return self._own
-        for _ in self._own.notifies(timeout=LOOK_SECONDS, stop_after=1):
+        for _ in self._own.notifies(timeout=0 if self._has_more else LOOK_SECONDS, stop_after=1):
             pass
         return self._own
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg
 import pytest
 from django.conf import settings as django_settings
 from django.db import connection, connections
+from django_q.models import OrmQ
 
 from openintern.database import own_connection_parameters
 from openintern.tenancy.models import Organization
@@ -21,11 +24,11 @@ from runs.engine import transactions
 from runs.events import Draft, EventType
 from runs.log import StaleAttempt
 from runs.models import Run
-from runs.queue import claims, tickets, worker
+from runs.queue import broker, claims, tickets, worker
 from runs.queue.claims import Claim
 from runs.queue.models import Ticket, Turn
 from runs.stop import Stop
-from tests.conftest import Person, reload
+from tests.conftest import Cast, Person, reload
 from tests.runs.conftest import expire_leases, ticket_of
 
 Start = Callable[..., Run]
@@ -335,6 +338,26 @@ def test_only_so_many_bells_are_rung_as_there_are_workers(alice: Person) -> None
     with public_scope():
         assert claims.count_claimable_lanes(limit=10) == 5
         assert claims.count_claimable_lanes(limit=2) == 2
+
+
+def test_ordinary_tasks_that_wait_are_taken_one_after_the_other_without_a_pause(
+    committed: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(broker, "LOOK_SECONDS", 60.0)
+    monkeypatch.setattr(broker, "Life", lambda **_: SimpleNamespace(begin=lambda: None))
+    listening = broker.ListeningBroker(list_key=f"test-{next(_numbers)}")
+    with public_scope():
+        assert [package for package in listening.dequeue() if package[0]] == []  # its connection is new
+        waiting = [listening.enqueue("a task") for _ in range(4)]
+
+        began = time.monotonic()
+        taken = [number for _ in waiting for number, _ in listening.dequeue() if number]
+
+        assert sorted(taken) == waiting
+        assert time.monotonic() - began < broker.LOOK_SECONDS
+        OrmQ.objects.filter(pk__in=waiting).delete()
+    assert listening._own is not None
+    listening._own.close()
 
 
 def test_a_claim_among_a_thousand_tickets_reads_few_of_them(alice: Person, charlie: Person) -> None:
