@@ -14,9 +14,14 @@ def main() -> None:
 
         Command().run_from_argv(sys.argv)
         return
-    from django.core.management import execute_from_command_line  # noqa: PLC0415
+    from openintern.command_line import CommandLine  # noqa: PLC0415
 
-    execute_from_command_line(sys.argv)
+    try:
+        CommandLine(sys.argv).execute()
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read it (`| head`) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
 
 
 if __name__ == "__main__":
