@@ -291,6 +291,25 @@ def test_the_demo_model_remembers_what_it_is_told_and_answers_from_memory_with_i
     assert_whole(alice, asked)
 
 
+def test_the_demo_model_does_not_quote_what_it_said_itself(alice: Person, start_run: Start, work: Work) -> None:
+    first = start_run(alice, "What do the zebrafish in the basin eat?", llm_config={"provider": "demo"})
+    work()
+    assert memories_of(alice, first)
+
+    second = start_run(
+        alice, "How old are the zebrafish in the basin?", llm_config={"provider": "demo"}, session_key="s_elsewhere_3"
+    )
+    work()
+
+    (result,) = [
+        payload["result"]
+        for payload in of_type(events_of(alice, second), "tool.result")
+        if payload["toolName"] == "memory_search"
+    ]
+    assert result["results"], "it has found what it said before"
+    assert "`memory " not in (reload(alice, second).output or "")
+
+
 def test_the_demo_model_tells_nobody_what_somebody_else_keeps(
     alice: Person, bob: Person, start_run: Start, work: Work
 ) -> None:

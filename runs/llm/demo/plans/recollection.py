@@ -19,11 +19,14 @@ def asking_memory(ask: Ask, tools: Toolbox) -> list[Call]:
     return tools.call("memory_search", query=" ".join([ask.text, *carried])[:LONGEST_QUERY], top_k=MOST_MEMORIES)
 
 
-def memories_of(reply: Reply, *, ask: Ask) -> list[Reading]:
-    """What was remembered, each memory as something read. What an earlier run said to this very question says nothing."""
+def memories_of(reply: Reply) -> list[Reading]:
+    """What was remembered, each memory as something read.
+
+    What earlier runs came to is left out: it quotes what is found again where it stands, and a model that quotes would
+    soon quote itself.
+    """
     hits = [hit for hit in reply.items("results") if isinstance(hit, dict)]
-    told = [reading for hit in hits if not _is_run(hit) and (reading := _reading(hit))]
-    return told or [reading for hit in hits if not _asks_the_same(hit, ask) and (reading := _reading(hit))]
+    return [reading for hit in hits if not _is_run(hit) and (reading := _reading(hit))]
 
 
 def remember(wish: Remember, tools: Toolbox, voice: Voice) -> Plan:
@@ -49,7 +52,3 @@ def _reading(hit: dict[str, object]) -> Reading | None:
 def _is_run(hit: dict[str, object]) -> bool:
     source = hit.get("source")
     return isinstance(source, dict) and source.get("kind") == "run"
-
-
-def _asks_the_same(hit: dict[str, object], ask: Ask) -> bool:
-    return str(hit.get("text", "")).strip().startswith(ask.text.strip())

@@ -87,7 +87,7 @@ def _search(ask: Ask, tools: Toolbox, voice: Voice, evidence: Evidence) -> Askin
         evidence.take(reply, label)
     found = replies[len(calls) :]
     evidence.files = [path for reply in found[: len(listing)] for path in listed(reply)]
-    evidence.memories = [reading for reply in found[len(listing) :] for reading in memories_of(reply, ask=ask)]
+    evidence.memories = [reading for reply in found[len(listing) :] for reading in memories_of(reply)]
 
 
 def _search_kin(ask: Ask, tools: Toolbox, voice: Voice, evidence: Evidence) -> Asking[None]:
@@ -176,7 +176,7 @@ def _read_without_search(ask: Ask, tools: Toolbox, voice: Voice) -> Plan:
         return Report(voice.say("no_tools", tools=voice.names(["grep_files", "read_file", "glob_files"])))
     replies = yield Batch(voice.say("say_list" if listing else "say_recall"), (*listing, *memory))
     evidence = Evidence(files=[path for reply in replies[: len(listing)] for path in listed(reply)])
-    evidence.memories = [reading for reply in replies[len(listing) :] for reading in memories_of(reply, ask=ask)]
+    evidence.memories = [reading for reply in replies[len(listing) :] for reading in memories_of(reply)]
     windows = (
         _windows(ask, evidence)
         or [Window(path, 1, 1, 1.0, 0.0) for path in evidence.files if is_prose(path)][:MOST_FILES_UNSEARCHED]
