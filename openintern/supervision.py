@@ -68,10 +68,11 @@ def spawn(
     )
 
 
-def end(process: subprocess.Popen[str], *, stop_signal: int = signal.SIGTERM, within: float) -> int:
-    """Ask a process to stop; after `within` seconds end its whole group. Returns its exit status."""
+def end(process: subprocess.Popen[str], *, stop_signal: int | None = signal.SIGTERM, within: float) -> int:
+    """Ask a process to stop (None: it was asked); after `within` seconds end its whole group. Returns its exit status."""
     if process.poll() is None:
-        process.send_signal(stop_signal)
+        if stop_signal is not None:
+            process.send_signal(stop_signal)
         try:
             process.wait(timeout=within)
         except subprocess.TimeoutExpired:
@@ -93,11 +94,16 @@ def describe_exit(status: int) -> str:
 
 @dataclass
 class Service:
-    """A child that is to be there all the time, and is started again when it isn't."""
+    """A child that is to be there all the time, and is started again when it isn't.
+
+    One that no other child needs has a `stop_signal`: it is told at the same time as the others of its kind, and `stop`
+    then only waits. One without is stopped when its turn comes.
+    """
 
     name: str
     start: Callable[[], subprocess.Popen[str]]
     stop: Callable[[subprocess.Popen[str]], object]
+    stop_signal: int | None = None
     process: subprocess.Popen[str] | None = None
     _started_at: float = 0.0
     _ends_in_a_row: int = 0
@@ -107,6 +113,11 @@ class Service:
         """Start the child."""
         self._started_at = time.monotonic()
         self.process = self.start()
+
+    def ask(self) -> None:
+        """Tell the child to stop, where it may be told before its turn."""
+        if self.process is not None and self.stop_signal is not None:
+            self.process.send_signal(self.stop_signal)
 
     def finish(self) -> None:
         """Stop the child, if there is one."""
@@ -138,7 +149,10 @@ class Service:
 
 
 class Supervisor:
-    """Services in the order they need each other; stopped in the opposite order at the end of the block."""
+    """Services in the order they need each other; stopped in the opposite order at the end of the block.
+
+    Those that may be told at once stop side by side: the slowest is waited for, not their sum.
+    """
 
     def __init__(self, *, tell: Callable[[str], None]) -> None:
         self._services: list[Service] = []
@@ -165,6 +179,8 @@ class Supervisor:
 
     def __exit__(self, *_: object) -> None:
         try:
+            for service in self._services:
+                service.ask()
             while self._services:
                 self._services[-1].finish()
                 self._services.pop()

@@ -79,5 +79,8 @@ def start(command: list[str], *, stdout: int | None = STDERR) -> subprocess.Pope
 
 def _service(name: str, command: list[str], *, stop_within: float) -> Service:
     return Service(
-        name, start=partial(start, command), stop=partial(end, stop_signal=signal.SIGTERM, within=stop_within)
+        name,
+        start=partial(start, command),
+        stop=partial(end, stop_signal=None, within=stop_within),
+        stop_signal=signal.SIGTERM,
     )

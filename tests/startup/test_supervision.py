@@ -131,6 +131,22 @@ def test_services_are_stopped_in_the_opposite_order_of_their_start() -> None:
     assert stopped == ["web", "database"]
 
 
+def test_services_that_may_be_told_at_once_stop_side_by_side() -> None:
+    def wait_for_all(process: subprocess.Popen[str]) -> None:
+        for part in parts:
+            assert part.process is None or part.process.wait(timeout=10) == -signal.SIGTERM
+
+    parts = [
+        Service(name, start=lambda: spawn(SLEEP), stop=wait_for_all, stop_signal=signal.SIGTERM)
+        for name in ("web", "workers", "courier")
+    ]
+    with Supervisor(tell=print) as supervisor:
+        for part in parts:
+            supervisor.begin(part)
+
+    assert [part.process for part in parts] == [None, None, None]
+
+
 def test_asked_a_second_time_to_stop_it_waits_no_longer() -> None:
     def stop(process: subprocess.Popen[str]) -> None:
         raise KeyboardInterrupt
