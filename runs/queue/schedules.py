@@ -20,11 +20,12 @@ DAILY = (
     ("forgotten documents", "memory.documents.shelving.purge_all", 5),
 )
 
-#: Name, and what is called, every minute.
+#: Name, and what is called, every minute: each looks for what is due, and has nothing to do as a rule.
 EVERY_MINUTE = (
     ("ended children", "runs.family.deliver_all"),
     ("connectors", "connectors.syncing.polling.poll_all"),
     ("scheduled runs", "runs.scheduling.firing.fire_all"),
+    ("MCP servers", "runs.mcp.probing.probe_all"),
 )
 
 
