@@ -184,6 +184,7 @@ SPECTACULAR_SETTINGS = {
         "drf_spectacular.hooks.postprocess_schema_enums",
         "runs.rest.schema.describe_stream",
         "connectors.schema.describe_progress",
+        "teams.rest.board_stream.describe_stream",
         "openintern.schema.describe_refusals",
     ],
 }

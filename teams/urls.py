@@ -3,7 +3,7 @@
 from django.urls import path, register_converter
 
 from runs.urls import RunId
-from teams.rest import blueprints, board, group_runs, groups, members, roles, skills
+from teams.rest import blueprints, board, board_stream, group_runs, groups, members, roles, skills
 
 
 class RoleId(RunId):
@@ -52,6 +52,7 @@ urlpatterns = [
     path("teams/templates", blueprints.TeamTemplates.as_view()),
     path("teams/templates/<slug:template>/install", blueprints.TemplateInstallation.as_view()),
     path("groups/<group_id:group_id>/blackboard", board.Board.as_view()),
+    path("groups/<group_id:group_id>/blackboard/stream", board_stream.board_stream, name="board-stream"),
     path("groups/<group_id:group_id>/blackboard/<entry_id:entry_id>", board.OneEntry.as_view()),
     path("groups/<group_id:group_id>/blackboard/<entry_id:entry_id>/pin", board.EntryPin.as_view()),
     path("groups/<group_id:group_id>/blackboard/<entry_id:entry_id>/history", board.EntryHistory.as_view()),

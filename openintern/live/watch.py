@@ -59,17 +59,18 @@ class Watched:
     """What is watched: rung under `name` in the organisation, seen by who may read the `resource`, looked at by `look`.
 
     `look` is called in a reader thread, inside the organisation; it raises NOT_FOUND for what is out of sight.
-    `about` stands in `done`.
+    `about` stands in `done`, `event` is what each thing is told as.
     """
 
     name: str
     resource: str
     look: Look
     about: Mapping[str, Any]
+    event: str = "progress"
 
 
 async def answer(request: ScopedRequest, bell: Bell, watched: Watched) -> HttpResponseBase:
-    """Stream `progress` for each thing, again for each that changes, then `done`. Refusals come before the first byte."""
+    """Stream each thing, again each that changes, then `done`. Refusals come before the first byte."""
     credential = credential_of(request, at=timezone.now())
     if credential is None or request.method != "GET":
         return refusal(request, OpenInternError("METHOD_NOT_ALLOWED", "A stream can only be read: GET"))
@@ -146,7 +147,7 @@ class Watch:
         things = self._standing.things
         changed = [thing for name, thing in things.items() if self._known.get(name) != thing]
         self._known = dict(things)
-        return b"".join(encode("progress", thing) for thing in changed)
+        return b"".join(encode(self._watched.event, thing) for thing in changed)
 
     def _ping_if_due(self) -> bytes:
         if self._standing.is_over or time.monotonic() < self._ping_at:

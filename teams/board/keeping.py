@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Count, Max, QuerySet, Sum
 
 from memory.models import Tier
 from openintern.errors import Invalid, NotFound, OpenInternError
@@ -66,6 +66,20 @@ def on_board(group: Group, wanted: Wanted = EVERYTHING) -> QuerySet[BoardEntry]:
     if wanted.pinned is not None:
         rows = rows.filter(tier=Tier.CORE) if wanted.pinned else rows.exclude(tier=Tier.CORE)
     return rows.filter(text__icontains=wanted.words) if wanted.words else rows
+
+
+class BoardStanding(NamedTuple):
+    """How many entries a board has, and a text that is another one after each change."""
+
+    entries: int
+    state: str
+
+
+def standing(group: Group) -> BoardStanding:
+    """Return how the board of a group that is in sight stands."""
+    rows = BoardEntry.objects.filter(group=group)
+    entries, versions, latest = rows.aggregate(Count("pk"), Sum("version"), Max("updated_at")).values()
+    return BoardStanding(entries, f"{entries}-{versions or 0}-{latest.timestamp() if latest else 0}")
 
 
 def find(scope: Scope, group_id: str, entry_id: str) -> BoardEntry:

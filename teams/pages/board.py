@@ -132,6 +132,7 @@ def _put(scope: Scope, group: Group, request: HttpRequest) -> str:
 
 
 def _context(request: HttpRequest, scope: Scope, group: Group) -> dict[str, Any]:
+    state = keeping.standing(group).state  # before the entries: what comes in between is news
     kind, words = request.GET.get("kind", ""), request.GET.get("q", "")[:200]
     cursor = request.GET.get("cursor")
     page = newest_first(
@@ -141,6 +142,7 @@ def _context(request: HttpRequest, scope: Scope, group: Group) -> dict[str, Any]
     decides = allows(scope.role, "board", "decide")
     return {
         "group": group,
+        "state": state,
         "groups": groups.visible(scope)[:_MOST_GROUPS],
         "shown": _shown(scope, [*pinned, *page.rows]),
         "chips": [
