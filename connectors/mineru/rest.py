@@ -15,7 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from connectors.mineru import asking, working
+from connectors.mineru import asking, ending
 from connectors.models import PdfFile, PdfJob
 from connectors.progress import PDFS
 from openintern import downloads
@@ -140,13 +140,13 @@ def watched(job_id: str) -> Watched:
 
 def _files(job_id: str, scope: Scope) -> Standing:
     files = list(asking.find(scope, job_id).files.order_by("file_index"))
-    told = {file.pk: working.told_of(file) for file in files}
+    told = {file.pk: ending.told_of(file) for file in files}
     return Standing(told, is_over=all(file.is_final for file in files))
 
 
 def _all_files(scope: Scope) -> Standing:
     files = [file for job in asking.latest(scope) for file in job.files.all()]
-    told = {file.pk: {"job_id": file.job_id, **working.told_of(file)} for file in files}
+    told = {file.pk: {"job_id": file.job_id, **ending.told_of(file)} for file in files}
     return Standing(told, is_over=all(file.is_final for file in files))
 
 
@@ -160,5 +160,5 @@ def batch(job: PdfJob) -> dict[str, Any]:
         "mode": job.mode,
         "is_done": all(file.is_final for file in files),
         "created_at": job.created_at,
-        "files": [working.told_of(file) for file in files],
+        "files": [ending.told_of(file) for file in files],
     }

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 from pydantic import Field
 
 from connectors.mineru import asking
-from connectors.mineru.working import KIND, result_of
+from connectors.mineru.ending import KIND, result_of
 from connectors.models import PdfFile
 from openintern.errors import OpenInternError
 from runs.tools.registry import Later, ToolContext, ToolError, tool

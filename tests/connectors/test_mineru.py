@@ -17,7 +17,7 @@ from django.core.management import call_command
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from connectors.mineru import archive, asking, content, rest, service, tidying, working
+from connectors.mineru import archive, asking, content, ending, rest, service, tidying, working
 from connectors.mineru.refusals import Refused
 from connectors.models import PdfFile, PdfJob
 from memory.models import Memory
@@ -123,7 +123,7 @@ def test_a_pdf_of_the_web_comes_into_memory(alice: Person, mineru: Mineru) -> No
     expected = {"url": URL, "task_id": "task-1", "data_id": "paper-7", "project": "harbour", "mode": "v4"}
     assert expected.items() <= memory.metadata.items()
     with org_scope(alice.org):
-        told = working.result_of(file)
+        told = ending.result_of(file)
     assert (told["mode"], told["task_id"], told["data_id"], told["replaced"]) == ("v4", "task-1", "paper-7", False)
     assert told["title"] == "report"
     assert told["chunk_count"] > 0
@@ -450,7 +450,7 @@ def test_a_reader_that_dies_leaves_the_file_to_the_next(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched, org_scope(alice.org):
-        patched.setattr(working, "_get_on", dies)
+        patched.setattr(working, "get_on", dies)
         with pytest.raises(KeyboardInterrupt):
             working.work_next(file.pk)
     with org_scope(alice.org):
@@ -536,7 +536,7 @@ def test_who_dies_before_the_call_is_answered_leaves_it_to_the_next(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(working, "_tell", dies)
+        patched.setattr(ending, "tell_waiting", dies)
         with pytest.raises(KeyboardInterrupt):
             read(alice, file)
     assert reload(alice, run).status == Run.Status.WAITING

@@ -12,7 +12,7 @@ import pytest
 from django.utils import timezone
 
 from connectors import connecting
-from connectors.mineru import working
+from connectors.mineru import ending
 from connectors.models import Connector, PdfFile, PdfJob, SyncJob
 from connectors.syncing import leases
 from openintern.live import watch
@@ -135,7 +135,7 @@ def test_a_batch_is_followed_live_until_it_is_done(browse: Browse, committed: Ca
 
     with org_scope(committed.alice.org):
         for file in batch.files.all():
-            working.fail(file, "MINERU_FAILED", "It could not be read")
+            ending.fail(file, "MINERU_FAILED", "It could not be read")
     tap.to_the_end()
 
     assert told(tap) == ["progress"] * 4 + ["done"]
