@@ -29,7 +29,7 @@ def ask_model(work: Work) -> Answer:
     Raises OverBudget before anything is bought, ModelError when the provider can't or won't, Stopped when the run is over.
     """
     messages = work.conversation()
-    work.recalled = recall(work.run, work.scope, messages, agent_id=work.turn.agent_id)
+    work.recalled = recall(work.run, work.scope, messages, heard=work.earlier_ids, agent_id=work.turn.agent_id)
     reminded = [*messages, work.recalled.message()] if work.recalled else messages
     request = Request(spec=ModelSpec(**work.turn.config["model"]), messages=reminded, tools=definitions(work))
     work.estimated_tokens = context.estimate(request.messages, request.tools)

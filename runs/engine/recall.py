@@ -6,7 +6,7 @@ of what came before; never part of the conversation itself. What was shown is in
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from django.conf import settings
 from memory import search
 from memory.search import Hit
 from openintern.tenancy.scope import Scope
-from runs.engine.conversation import Message, earlier_run_ids
+from runs.engine.conversation import Message
 from runs.events import Draft, EventType
 from runs.llm.types import RECALLED
 from runs.models import Run
@@ -47,9 +47,12 @@ class Recollection:
         return Draft(EventType.MEMORY_RECALLED, {"query": self.query, "hits": list(self.hits)})
 
 
-def recall(run: Run, scope: Scope, messages: list[Message], *, agent_id: str = "") -> Recollection | None:
+def recall(
+    run: Run, scope: Scope, messages: list[Message], *, heard: Collection[str], agent_id: str = ""
+) -> Recollection | None:
     """Return what may help to go on from `messages`; None if there is nothing.
 
+    What the runs in `heard` left is none: the model hears of earlier runs of its conversation anyway.
     In a team's run, `agent_id` is the member whose turn it is: it recalls the board, and what it keeps for itself.
     """
     most = settings.CONFIG.memory.recalled
@@ -61,7 +64,7 @@ def recall(run: Run, scope: Scope, messages: list[Message], *, agent_id: str = "
         shown = list(answer.hits)
     else:
         answer = search.recall(scope, query, limit=most)
-        shown = _unheard(run, answer.hits)
+        shown = [hit for hit in answer.hits if hit.run_id not in {run.pk, *heard}]
     hits = tuple(
         {"id": str(hit.id), "type": hit.tier, "score": round(hit.score, 3), "text": _gist(hit), "trust": hit.trust}
         for hit in shown
@@ -92,14 +95,6 @@ def _text_of(content: Any) -> str:
     if isinstance(content, str):
         return content.strip()
     return " ".join(part["text"] for part in content if part.get("type") == "text").strip()
-
-
-def _unheard(run: Run, hits: Sequence[Hit]) -> list[Hit]:
-    """Leave out what earlier runs of this conversation said: the model hears that anyway."""
-    if not any(hit.run_id for hit in hits):
-        return list(hits)
-    heard = {run.pk, *earlier_run_ids(run)}
-    return [hit for hit in hits if hit.run_id not in heard]
 
 
 def _gist(hit: Hit) -> str:

@@ -7,13 +7,12 @@ it belongs to – carries it on.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from memory.models import Trust
 from runs.engine import doom_loop
-from runs.engine.conversation import earlier_run_ids
 from runs.events import Draft, EventType
 from runs.family import DELEGATION
 from runs.models import Event, Run
@@ -49,8 +48,8 @@ class Taint:
         return Draft(EventType.RUN_TAINTED, self.payload())
 
 
-def of_beginning(run: Run) -> Taint | None:
-    """Return what a run has from its very beginning: files that were sent along, and what its session has heard.
+def of_beginning(run: Run, *, earlier_ids: Sequence[str]) -> Taint | None:
+    """Return what a run has from its very beginning: files that were sent along, and what its session's `earlier_ids` heard.
 
     What a run gives to another one is its own words: text from outside, once it has read such text itself.
     """
@@ -60,7 +59,6 @@ def of_beginning(run: Run) -> Taint | None:
         return Taint("attachment", str(attached[0]["original_name"]))
     if (untold := _of_history(run)) is not None:
         return untold
-    earlier_ids = earlier_run_ids(run)
     if not earlier_ids and any(message["role"] == "assistant" for message in run.config.get("history") or ()):
         return Taint("session", "history")  # a client brings answers along of which nobody here knows the origin
     tainted = Run.objects.filter(pk__in=earlier_ids, taint__isnull=False).values_list("pk", flat=True)

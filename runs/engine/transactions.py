@@ -91,7 +91,7 @@ def begin(org: Organization, claim: Claim, *, stop: Stop, losses: int) -> Work |
     if run.last_seq == 0 or run.step == 0:
         drafts = [Draft(EventType.RUN_STARTED, {"input": run.input, "config": _public_config(work)}, step=0)]
         changes: dict[str, Any] = {"started_at": timezone.now(), "step": 1}
-        if tainted := taint.of_beginning(run):
+        if tainted := taint.of_beginning(run, earlier_ids=work.earlier_ids):
             drafts.append(replace(tainted.draft(), step=0))
             changes["taint"] = tainted.payload()
         first = work.program.opening(run)

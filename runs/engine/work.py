@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from openintern.tenancy.scope import Scope
 from runs import log
@@ -30,6 +30,9 @@ from runs.tools.policy import Mandate
 from runs.tools.registry import ToolContext
 from runs.tools.results import digests
 from runs.tools.workspace import Workspace
+
+#: Part of every step, and written out: composing it takes Django longer than PostgreSQL takes to do it.
+_CHECKPOINT = "INSERT INTO runs_checkpoint (run_id, step, seq, state) VALUES (%s, %s, %s, '{}')"
 
 
 @dataclass
@@ -70,6 +73,11 @@ class Work:
     def mandate(self) -> Mandate:
         """What the agent may do."""
         return Mandate.of(self.turn.config)
+
+    @cached_property
+    def earlier_ids(self) -> list[str]:
+        """The runs of the session that the agent hears of anyway, as they were when its turn was taken up."""
+        return conversation.earlier_run_ids(self.run)
 
     @cached_property
     def live(self) -> LiveWriter:
@@ -172,7 +180,8 @@ class Work:
     def checkpoint(self, events: Iterable[Event]) -> None:
         """Mark the step of the `step.completed` among `events` as finished, in their transaction."""
         completed = next(event for event in events if event.type == EventType.STEP_COMPLETED)
-        Checkpoint.objects.create(run=self.run, step=completed.step, seq=completed.seq)
+        with connection.cursor() as cursor:
+            cursor.execute(_CHECKPOINT, [self.run.pk, completed.step, completed.seq])
         self._close_step(self.step_events)
         self.step_events = []
         self.step_begun = time.monotonic()
