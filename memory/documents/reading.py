@@ -124,7 +124,7 @@ def _reader(path: Path, kind: str) -> Iterator[subprocess.Popen[str]]:
 def _lines(process: subprocess.Popen[str], *, tick: Callable[[], None]) -> Iterator[bytes]:
     """Yield what a reader says, line by line, while it keeps to the bounds."""
     assert process.stdout is not None  # noqa: S101  it was started with a pipe
-    descriptor, rest, sent = process.stdout.fileno(), b"", 0
+    descriptor, begun, sent = process.stdout.fileno(), bytearray(), 0  # `begun`: a line that has no end yet
     ends_at, tick_at = time.monotonic() + SECONDS, 0.0
     while True:
         ready, _, _ = select.select([descriptor], [], [], _TICK_SECONDS)
@@ -142,8 +142,11 @@ def _lines(process: subprocess.Popen[str], *, tick: Callable[[], None]) -> Itera
             return
         if sent > _MOST_SENT:
             raise Unreadable("too_long")
-        *lines, rest = (rest + chunk).split(b"\n")
-        yield from lines
+        *ends, rest = chunk.split(b"\n")
+        for end in ends:
+            yield bytes(begun + end)
+            begun.clear()
+        begun += rest
 
 
 def _cause_of_death(status: int) -> str:
