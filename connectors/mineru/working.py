@@ -35,7 +35,7 @@ from memory.models import Document
 from openintern import kept_files
 from openintern.outgoing import Unreachable, fetch
 from openintern.tenancy.models import Organization
-from openintern.tenancy.rounds import organizations_where, take_turns
+from openintern.tenancy.rounds import in_each, organizations_where
 from runs.models import Run
 
 logger = structlog.get_logger(__name__)
@@ -45,9 +45,9 @@ Status = PdfFile.Status
 IsStopping = Callable[[], bool]
 
 
-def work_off(orgs: Sequence[Organization], is_stopping: IsStopping = lambda: False) -> int:
-    """Work until nothing is due; return how many steps that were. Organisations take turns, a step each."""
-    return take_turns(orgs, lambda _: work_next() is not None, doing="reading PDFs", is_stopping=is_stopping)
+def work_round(orgs: Sequence[Organization], is_stopping: IsStopping = lambda: False) -> int:
+    """Do a step in each organisation; return how many there were to do."""
+    return in_each(orgs, lambda _: not is_stopping() and work_next() is not None, doing="reading PDFs")
 
 
 def organizations_with_work() -> list[Organization]:

@@ -18,7 +18,7 @@ from connectors.models.sync import COUNTS
 from connectors.syncing import discovering, fetching, leases, removing
 from connectors.syncing.leases import Hold, Lost, Stopped
 from openintern.tenancy.models import Organization
-from openintern.tenancy.rounds import organizations_where, take_turns
+from openintern.tenancy.rounds import in_each, organizations_where
 from runs.outbox import emitting
 
 logger = structlog.get_logger(__name__)
@@ -31,10 +31,10 @@ FAILED: Final = "connector.sync.failed"
 _AT_EASE: Final = lambda: False  # noqa: E731
 
 
-def work_off(orgs: Sequence[Organization], is_stopping: Callable[[], bool] = _AT_EASE) -> int:
-    """Work until nothing waits; return how many slices that were. Organisations take turns."""
-    return take_turns(
-        orgs, lambda _: work_next(is_stopping=is_stopping) is not None, doing="syncing", is_stopping=is_stopping
+def work_round(orgs: Sequence[Organization], is_stopping: Callable[[], bool] = _AT_EASE) -> int:
+    """Work a slice in each organisation; return how many there were to work."""
+    return in_each(
+        orgs, lambda _: not is_stopping() and work_next(is_stopping=is_stopping) is not None, doing="syncing"
     )
 
 

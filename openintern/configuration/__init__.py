@@ -100,6 +100,7 @@ def _server(sources: Sources) -> Server:
         configured_secret_key=sources.get("server.secretKey", "SECRET_KEY", parsing.text, ""),
         cors_origins=sources.get("server.corsOrigins", "CORS_ORIGINS", parsing.texts, ()),
         outgoing_allow=sources.get("server.outgoingAllow", "OUTGOING_ALLOW", parsing.texts, ()),
+        public_url=sources.get("server.publicUrl", "PUBLIC_URL", parsing.url, ""),
         allowed_hosts=sources.get("server.allowedHosts", "ALLOWED_HOSTS", parsing.texts, Server.allowed_hosts),
     )
 

@@ -29,6 +29,7 @@ class Server:
     """Where we listen and keep things. `database_url` is empty for the embedded PostgreSQL.
 
     `outgoing_allow` are addresses inside, `host:port`, that requests to named addresses may reach all the same.
+    `public_url` is where people and other services find us, "" if that isn't told.
     """
 
     port: int = 3000
@@ -37,6 +38,7 @@ class Server:
     configured_secret_key: str = field(default="", repr=False)
     cors_origins: tuple[str, ...] = ()
     outgoing_allow: tuple[str, ...] = ()
+    public_url: str = ""
     allowed_hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]")
 
     @cached_property

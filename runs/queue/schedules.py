@@ -14,6 +14,7 @@ DAILY = (
     ("retention", "runs.retention.prune_all", 3),
     ("old deliveries", "runs.outbox.tidying.forget_all", 4),
     ("old PDF jobs", "connectors.mineru.tidying.forget_all", 4),
+    ("old messages to bots", "connectors.bot.tidying.forget_all", 4),
     ("kept answers", "runs.idempotency.forget_all", 5),
     ("forgotten memories", "memory.forgetting.purge_all", 4),
     ("consolidation", "memory.consolidation.passes.propose_all", 5),

@@ -51,7 +51,8 @@ def work(committed: Cast) -> Callable[[], None]:
     def act() -> None:
         def run() -> None:
             try:
-                working.work_off([committed.alice.org])
+                while working.work_round([committed.alice.org]):
+                    pass
             finally:
                 connections.close_all()
 

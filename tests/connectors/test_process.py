@@ -17,16 +17,22 @@ import pytest
 from cryptography.fernet import Fernet
 from django.db import connection
 from django.db.models.functions import Now
+from django.test import Client
 
 from connectors import connecting
-from connectors.models import SyncJob
+from connectors.bot import people as people_there
+from connectors.bot import saying
+from connectors.models import BotMessage, SyncJob
 from memory.models import Memory
 from openintern import secret_store
 from openintern.ids import random_text
 from openintern.tenancy import people
-from openintern.tenancy.scope import org_scope
+from openintern.tenancy.scope import org_scope, public_scope
+from runs.models import Run
+from runs.queue.models import Ticket
 from tests.conftest import Cast
 from tests.peers.feishu import Feishu
+from tests.peers.feishu.events import ENCRYPT_KEY, SENDER, VERIFICATION_TOKEN, event, letter, message
 from tests.peers.feishu.server import APP_ID, APP_SECRET
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -127,3 +133,43 @@ def test_the_request_line_is_what_the_sdk_itself_sends(peer: Feishu) -> None:
     assert blocks.data.items[1].text.elements[0].text_run.content == "Words"
     assert records.data.items[0].fields == {"Name": "x"}
     assert (files.code, node.code, blocks.code, records.code) == (0, 0, 0, 0)
+
+
+@pytest.mark.slow
+def test_an_answer_that_is_cut_off_is_said_once(peer: Feishu, committed: Cast, start: Any) -> None:
+    """Killed when Feishu has the reply and we haven't noted it: whoever goes on sends it under the same id."""
+    alice, mark = committed.alice, random_text(8)
+    held, go = peer.hold("/reply$")
+    project = people.create_project(f"talks-{mark.lower()}", org=alice.org, name="Talks", by=alice.user)
+    scope = replace(alice.scope, project=project)
+    told = {"name": "Talks", "base_url": peer.url, "app_id": APP_ID, "app_secret": APP_SECRET}
+    told |= {"encrypt_key": ENCRYPT_KEY, "verification_token": VERIFICATION_TOKEN}
+    with org_scope(alice.org):
+        connector = connecting.add(scope, told)
+        people_there.name(scope, connector, open_id=SENDER, username="alice")
+    first = start()
+    sent = letter(event("im.message.receive_v1", message(f"@_user_1 {mark}"), app_id=APP_ID))
+    url = f"/connectors/feishu/acme/{connector.pk}/events"
+    assert Client().post(url, sent.body, content_type="application/json", headers=sent.headers).status_code == 200
+
+    with org_scope(alice.org):
+        mine = BotMessage.objects.filter(connector=connector)
+        row = wait_until(lambda: mine.exclude(run_id="").first())
+        with public_scope():
+            Ticket.objects.filter(run_id=row.run_id).delete()
+        Run.objects.filter(pk=row.run_id).update(status="completed", output=f"Said {mark}.", ended_at=Now())
+        assert held.wait(60)
+        first.send_signal(signal.SIGKILL)
+        first.wait()
+        go()
+        wait_until(lambda: peer.world.said)
+        mine.update(available_at=Now())  # as its lease will be over in a minute
+        second = start()
+        wait_until(lambda: mine.filter(state="answered").exists())
+
+        assert peer.count("/reply$") == 2
+        assert [said.content["zh_cn"]["content"][0][0]["text"] for said in peer.world.said] == [f"Said {mark}."]
+        assert Run.objects.filter(session__key=saying.session_key(row)).count() == 1
+        second.send_signal(signal.SIGTERM)
+        assert second.wait(60) == 0
+        connecting.remove(scope, connector.pk)

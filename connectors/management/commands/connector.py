@@ -1,4 +1,4 @@
-"""The process that syncs connectors and has PDFs read: one a machine is enough, more share the work."""
+"""The process that answers messages, syncs connectors and has PDFs read: one a machine is enough, more share the work."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
+from connectors.bot import talking as messages
 from connectors.mineru import working as pdfs
 from connectors.syncing import working as syncs
 from connectors.syncing.asked import SYNC
@@ -15,6 +16,7 @@ from openintern.tenancy.models import Organization
 
 #: What waits, and what a crash left behind, is taken up when its time has come and somebody looks.
 LOOK_SECONDS = 3.0
+_PARTS = (messages, syncs, pdfs)
 
 
 class Command(BaseCommand):
@@ -31,8 +33,17 @@ class Command(BaseCommand):
 
 
 def _organizations_with_work() -> list[Organization]:
-    return list({org.pk: org for org in (*syncs.organizations_with_work(), *pdfs.organizations_with_work())}.values())
+    return list({org.pk: org for part in _PARTS for org in part.organizations_with_work()}.values())
 
 
 def _work_off(orgs: Sequence[Organization], is_stopping: IsStopping = lambda: False) -> int:
-    return syncs.work_off(orgs, is_stopping) + pdfs.work_off(orgs, is_stopping)
+    """Work until nothing waits, in turns: of each organisation and part a piece. Return how many pieces that were.
+
+    Who has work is asked anew each round: a sync of thousands of documents keeps nobody waiting for longer than a slice.
+    """
+    done, waiting = 0, list(orgs)
+    while waiting and not is_stopping():
+        pieces = sum(part.work_round(waiting, is_stopping) for part in _PARTS)
+        done += pieces
+        waiting = _organizations_with_work() if pieces else []
+    return done
