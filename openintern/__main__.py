@@ -14,7 +14,7 @@ def main() -> None:
 
         Command().run_from_argv(sys.argv)
         return
-    from openintern.command_line import CommandLine  # noqa: PLC0415
+    from openintern.command_line import CommandLine, NoDatabase  # noqa: PLC0415
 
     try:
         CommandLine(sys.argv).execute()
@@ -22,6 +22,8 @@ def main() -> None:
     except BrokenPipeError:  # whoever read it (`| head`) has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except NoDatabase as error:
+        sys.exit(f"CommandError: {error}")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""What `openintern help` says: our own commands with what they do, then those that came along."""
+"""The command line: a help that names our own commands first, and no traceback where the database is away."""
 
 from __future__ import annotations
 
 import textwrap
 
 from django.core.management import ManagementUtility, get_commands, load_command_class
+from django.db import OperationalError
 
 OURS = ("openintern", "runs", "memory", "teams", "connectors")
 
@@ -17,8 +18,28 @@ AUDIENCES = {
 WIDTH = 100
 
 
+#: How the driver begins to say that it reached no server, or none that let it in.
+NOT_CONNECTED = ("connection failed", "connection is bad", "connection timeout")
+
+
+class NoDatabase(Exception):
+    """A command met no database; its message says what to do."""
+
+
 class CommandLine(ManagementUtility):
     """Django's, with a help that a newcomer can read."""
+
+    def execute(self) -> None:
+        """Run the command. Raises NoDatabase where none answers."""
+        try:
+            super().execute()
+        except OperationalError as error:
+            if not str(error).startswith(NOT_CONNECTED):
+                raise
+            from openintern.checks import database  # noqa: PLC0415  it needs Django set up
+
+            finding = database()
+            raise NoDatabase(f"The database: {finding.summary}. {finding.remedy}") from error
 
     def main_help_text(self, commands_only: bool = False) -> str:
         if commands_only:

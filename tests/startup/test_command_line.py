@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 from django.conf import settings
 from django.core.management import get_commands
@@ -38,3 +39,23 @@ def test_who_reads_only_the_beginning_gets_no_traceback() -> None:
 
     assert ended.returncode == 1
     assert "Traceback" not in ended.stderr
+
+
+def test_without_a_database_a_command_says_what_to_do(tmp_path: Path) -> None:
+    environ = {**os.environ, "DATA_DIR": str(tmp_path), "DATABASE_URL": "", "PGHOST": str(tmp_path)}
+    for command in (["run", "hi"], ["migrate_schemas"]):
+        ended = subprocess.run(
+            [sys.executable, "manage.py", *command],
+            check=False,
+            cwd=settings.BASE_DIR,
+            env=environ,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+        assert ended.returncode == 1
+        assert ended.stdout == ""
+        assert "`up` isn't running" in ended.stderr
+        assert "Start everything with" in ended.stderr
+        assert "Traceback" not in ended.stderr
