@@ -16,7 +16,7 @@ from openintern.ids import span_id
 from openintern.redaction import redact
 from openintern.text import storable
 from runs.events import Draft
-from runs.models import Event, LiveText, Run
+from runs.models import Event, Run
 
 #: `NOTIFY` channel of everything that is seen live. The payload is "<schema>:<run id>" for what is new in a run;
 #: what else there is in an organisation has other names there: "<schema>:board:<group id>", "<schema>:syncs".
@@ -57,7 +57,7 @@ def append(run: Run, *drafts: Draft, takes_over: int | None = None, **changes: A
         events = [_event(run, draft, seq=previous + number, step=step) for number, draft in enumerate(drafts, 1)]
         _copy(events)
         if run.is_final:
-            LiveText.objects.filter(pk=run.pk).delete()
+            remove_live_text(run)
     return Appended(events, previous)
 
 
@@ -65,6 +65,12 @@ def notify(channel: str, name: str) -> None:
     """Send "<schema>:<name>" when the current transaction commits (at once where there is none)."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_notify(%s, %s)", [channel, _note(name)])
+
+
+def remove_live_text(run: Run) -> None:
+    """Remove what the run's agent was saying, for it is in the log now, or won't be."""
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM runs_livetext WHERE run_id = %s", [run.pk])
 
 
 def _note(name: str) -> str:

@@ -13,7 +13,7 @@ from django.db import connection
 from openintern.redaction import redact_text
 from openintern.text import storable
 from runs import log
-from runs.models import LiveText, Run
+from runs.models import Run
 
 _INTERVAL = 0.05  # seconds between writes
 
@@ -62,9 +62,11 @@ class LiveWriter:
     def clear(self) -> None:
         """Remove the row, also one that a dead worker left, in the transaction that stores the whole answer."""
         self._text, self._is_behind = "", False
-        if self._may_be_there:
-            LiveText.objects.filter(pk=self._run.pk).delete()
-            self._may_be_there = False
+        if (
+            self._may_be_there and not self._run.is_final
+        ):  # with a run that has ended it is gone: `log.append` sees to it
+            log.remove_live_text(self._run)
+        self._may_be_there = False
 
     def _write(self) -> None:
         with connection.cursor() as cursor:

@@ -43,7 +43,7 @@ PAGES = {
     "/memory": 10,
 }
 #: What starts work, with one transaction each.
-STARTED = 16  # two of them are what the run is given: skills, and foreign servers
+STARTED = 15  # two of them are what the run is given: skills, and foreign servers
 
 
 @pytest.fixture
