@@ -20,6 +20,7 @@ from runs.family import DELEGATED_RUN, DELEGATION
 from runs.lifecycle import create_run
 from runs.models import Effect, Run
 from runs.programs import program_of
+from runs.provenance import PassedOn
 from runs.tools.policy import Lists, Mandate, Verdict, decide
 from runs.tools.registry import Answer, Later, ToolContext, ToolError, tools
 
@@ -81,8 +82,7 @@ def _begin(context: ToolContext, parent: Run, *, text: str, role_id: str, group_
             role_id=role_id,
             group_id=group_id,
             delegated=narrowed(_mandate_of(parent), only),
-            under=parent,
-            pinned=_pinned(parent, context),
+            passed_on=PassedOn(by=parent, config=_pinned(parent, context)),
         )
     except OpenInternError as error:
         raise ToolError(error.message) from error

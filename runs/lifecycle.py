@@ -12,7 +12,7 @@ from django.db import transaction
 
 from memory.forgetting import forget_from
 from openintern.errors import Invalid, NotFound, OpenInternError
-from openintern.redaction import redact, redact_text
+from openintern.redaction import redact_text
 from openintern.tenancy import audit
 from openintern.tenancy.scope import Scope
 from openintern.text import is_storable, shorten
@@ -25,6 +25,7 @@ from runs.models import DEFAULT_AGENT, DEFAULT_SESSION_KEY, SESSION_KEY_PATTERN,
 from runs.multitask import Strategy, make_room
 from runs.pace import require_patience
 from runs.pinning import current, differences, pin, pin_team
+from runs.provenance import PassedOn, Talk
 from runs.queue import tickets
 from runs.tools import policy
 from runs.tools.policy import Lists, Mandate
@@ -51,67 +52,61 @@ def create_run(  # noqa: PLR0913  all that a task can say
     llm_config: dict[str, Any] | None = None,
     multitask_strategy: str = Strategy.ENQUEUE,
     attachments: Sequence[str] = (),
-    history: Sequence[dict[str, str]] | None = None,
-    instructions: str = "",
-    follows: Run | None = None,
     idempotency_key: str | None = None,
     delegated: Lists | None = None,
-    under: Run | None = None,
-    pinned: dict[str, Any] | None = None,
+    talk: Talk | None = None,
+    passed_on: PassedOn | None = None,
 ) -> Run:
     """Accept a task: the run, its ticket, the audit row and the workers' wake-up commit together.
 
-    With `group_id`, a team works on it: in the group's project, if it has one. One that comes from another run (`under`,
-    which is locked) belongs to that one's conversation without being heard in it, and to its project; `pinned` goes into its
-    configuration (`runs.delegating`).
-
-    `attachments` are ids of uploads; `delegated` narrows what the run may do. `history` ({"role", "content"}, the oldest
-    first) takes the place of what the session's earlier runs said, all but the end of the one that it `follows`, where the
-    client left too early to hear it; `instructions` are added to the agent's prompt. A second call with the same
-    `idempotency_key` returns the run of the first. Raises VALIDATION_ERROR for an empty task, a bad key, an upload that
-    isn't one's own, or a model the operator doesn't allow; THROTTLED for too many in a minute; NOT_FOUND for a role or group that isn't there; CONFLICT and
+    With `group_id`, a team works on it: in the group's project, if it has one. `attachments` are ids of uploads;
+    `delegated` narrows what the run may do. A second call with the same `idempotency_key` returns the run of the first.
+    Raises VALIDATION_ERROR for an empty task, a bad key, an upload that isn't one's own, or a model the operator doesn't
+    allow; THROTTLED for too many in a minute; NOT_FOUND for a role or group that isn't there; CONFLICT and
     IDEMPOTENCY_MISMATCH as `runs.multitask` and `runs.idempotency` say.
     """
-    told: dict[str, Any] = {"text": text, "session": session_key, "agent": agent_id, "llm": llm_config}
+    told = {
+        "text": text,
+        "session": session_key,
+        "agent": agent_id,
+        "llm": llm_config,
+        "attachments": list(attachments),
+    }
     told |= {name: given for name, given in (("role", role_id), ("group", group_id)) if given}
-    if history is not None:
-        told |= {"history": list(history), "instructions": instructions}
-    asked = idempotency.digest(told | {"attachments": list(attachments)})
+    asked = idempotency.digest(told | (talk.told() if talk else {}))
     if idempotency_key and (earlier := idempotency.earlier_run(scope, idempotency_key, request_digest=asked)):
         return earlier
-    if under is None:
+    if passed_on is None:
         require_patience(scope)
     _check_text("input", text)
     _check_names(session_key=session_key, agent_id=agent_id)
     text = redact_text(text)
     agent_id, role_id, group_id = _agent(agent_id, role_id, group_id)
     if group_id:
-        team = _team(scope, group_id, under=under)
+        team = _team(scope, group_id, passed_on=passed_on)
         scope = replace(scope, project=team.project or scope.project)
         config = pin_team(team, llm_config, delegated=delegated or Lists())
     else:
         config = pin(role_id, llm_config, delegated=delegated or Lists())
-    if under is None:
+    if passed_on is None:
         session = _open_session(scope, session_key, title=text, at=at)
         make_room(scope, session, strategy=multitask_strategy, at=at)
     else:
-        session = under.session
+        session = passed_on.by.session
+    config |= {"attachments": attach(scope, attachments)} | (talk.config() if talk else {})
+    config |= passed_on.config if passed_on else {}
     run = Run.objects.create(
         session=session,
         user=scope.user,
         project=scope.project,
-        parent=under,
+        parent=passed_on.by if passed_on else None,
         agent_id=agent_id,
         group_id=group_id,
         input=text,
-        config=config
-        | {"attachments": attach(scope, attachments)}
-        | _heard(history, instructions=instructions, follows=follows)
-        | (pinned or {}),
+        config=config,
         idempotency_key=idempotency_key or None,
         request_digest=asked if idempotency_key else "",
     )
-    run.refresh_from_db(fields=["created_at"])
     tickets.enqueue(run)
     audit.record_for(scope, "run.create", object_id=run.pk)
     return run
@@ -244,10 +239,10 @@ def _agent(agent_id: str, role_id: str, group_id: str) -> tuple[str, str, str]:
     return (role_id if role_id and agent_id == DEFAULT_AGENT else agent_id), role_id, ""
 
 
-def _team(scope: Scope, group_id: str, *, under: Run | None) -> TeamBrief:
+def _team(scope: Scope, group_id: str, *, passed_on: PassedOn | None) -> TeamBrief:
     """Return the team; to a run of another project, one that belongs to a project is not there."""
     team = team_of(scope, group_id)
-    if under is not None and team.project is not None and team.project.pk != under.project_id:
+    if passed_on is not None and team.project is not None and team.project.pk != passed_on.by.project_id:
         raise NotFound("Group")
     return team
 
@@ -277,11 +272,3 @@ def _open_session(scope: Scope, key: str, *, title: str, at: datetime) -> Sessio
     if not created:
         Session.objects.filter(pk=session.pk).update(active_at=at, is_archived=False)
     return session
-
-
-def _heard(history: Sequence[dict[str, str]] | None, *, instructions: str, follows: Run | None) -> dict[str, Any]:
-    """What a client says was said before, and wants; nothing where the session knows."""
-    if history is None:
-        return {}
-    kept = redact(list(history))[0]
-    return {"history": kept, "instructions": redact_text(instructions), "follows": follows.pk if follows else None}

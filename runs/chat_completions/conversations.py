@@ -22,6 +22,7 @@ from runs.chat_completions.requests import Asked
 from runs.lifecycle import GROUP_PREFIX, create_run
 from runs.models import DEFAULT_AGENT, Run
 from runs.multitask import Strategy
+from runs.provenance import Talk
 
 _LOOKED_THROUGH: Final = 200  # one's latest runs, in which the one that a talk goes on from is looked for
 TEAM_PREFIX: Final = "team:"
@@ -79,9 +80,7 @@ def _create(
             group_id=group_id,
             llm_config=asked.llm_config,
             multitask_strategy=Strategy.REJECT,
-            history=asked.history,
-            instructions=asked.instructions,
-            follows=follows,
+            talk=Talk(history=asked.history, instructions=asked.instructions, follows=follows),
             idempotency_key=idempotency_key,
         )
     except OpenInternError as error:
