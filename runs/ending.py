@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from openintern.tenancy import audit
 from openintern.tenancy.scope import Scope
 from runs import budgets, family, log
+from runs.engine.outcomes import Fail
 from runs.events import Draft, EventType
 from runs.models import Approval, Effect, Run
+from runs.programs import Ended, program_of
 from runs.queue import tickets
+
+#: The code of a member's turn that its run's cancel ended.
+CANCELLED: Final = "RUN_CANCELLED"
 
 
 def cancel(scope: Scope, run: Run, *, at: datetime, why: str = "", **changes: Any) -> None:
@@ -22,6 +27,7 @@ def cancel(scope: Scope, run: Run, *, at: datetime, why: str = "", **changes: An
     payload = {"cancelled_by": scope.user.username, "was": run.status} | ({"reason": why} if why else {})
     log.append(
         run,
+        *program_of(run).cut_short(run, _cancelled(run, at=at)),
         Draft(EventType.RUN_CANCELLED, payload),
         status=Run.Status.CANCELLED,
         attempt=run.attempt + 1,
@@ -33,6 +39,17 @@ def cancel(scope: Scope, run: Run, *, at: datetime, why: str = "", **changes: An
     tickets.withdraw(run)
     end_with(scope, run, at=at)
     audit.record_for(scope, "run.cancel", object_id=run.pk, **({"reason": why} if why else {}))
+
+
+def _cancelled(run: Run, *, at: datetime) -> Ended:
+    """How the turn of whoever is at work ends."""
+    return Ended(
+        at=at,
+        failure=Fail(CANCELLED, "The run was cancelled"),
+        prompt_tokens=run.prompt_tokens,
+        completion_tokens=run.completion_tokens,
+        cost=run.cost,
+    )
 
 
 def end_with(scope: Scope, run: Run, *, at: datetime) -> None:

@@ -95,6 +95,13 @@ class Program(Protocol):
         """Return what follows a turn that ended so; in the transaction that writes it, which has locked the run."""
         ...
 
+    def cut_short(self, run: Run, ended: Ended) -> tuple[Draft, ...]:
+        """Return how the turns end that are under way when the run ends before its time; `ended.failure` says by what.
+
+        Called in the transaction that ends the run, which has locked it.
+        """
+        ...
+
     def gather(self, run: Run) -> Move | Scatter | None:
         """Return what follows while it is nobody's turn; None if the run has to wait for parts that are under way."""
         ...
@@ -122,6 +129,10 @@ class Alone:
     def after(self, run: Run, turn: Turn, ended: Ended) -> Move:
         """Return the end: what the agent says, or how it fails, is what becomes of the run."""
         return Break(failure=ended.failure) if ended.failure else End(output=ended.text)
+
+    def cut_short(self, run: Run, ended: Ended) -> tuple[Draft, ...]:
+        """Return nothing: the turn ends with the run."""
+        return ()
 
     def gather(self, run: Run) -> Move | Scatter | None:
         """Return nothing: it is always somebody's turn."""

@@ -18,7 +18,8 @@ def before_work(work: Work, *, losses: int) -> Fail | None:
     """Say why an attempt shouldn't go on: its person has gone, or it takes its workers down."""
     run = work.run
     if losses >= MAX_LOSSES:
-        return Fail("WORKER_LOST", f"The worker died {losses} times in a row at step {run.step}", ends_run=True)
+        message = f"The worker died {losses} times in a row at step {run.step}"
+        return Fail("WORKER_LOST", message, ends_run=True, is_blind=True)
     if not Membership.objects.filter(organization=work.scope.org, user=run.user, user__is_active=True).exists():
         return Fail("FORBIDDEN", "The person this run belongs to is no longer a member", ends_run=True)
     return None

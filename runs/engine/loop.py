@@ -94,7 +94,8 @@ def give_up(org: Organization, claim: Claim) -> None:
     work = Work(run=run, scope=transactions.scope_of(org, run), stop=Stop())
     work.known_seq = run.last_seq
     if run.attempt <= claim.attempt and not run.is_final:
-        transactions.fail(work, Fail("INTERNAL_ERROR", "The run failed with an internal error", ends_run=True))
+        message = "The run failed with an internal error"
+        transactions.fail(work, Fail("INTERNAL_ERROR", message, ends_run=True, is_blind=True))
 
 
 def _advance(work: Work, hold: Hold, *, losses: int) -> None:

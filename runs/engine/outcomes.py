@@ -41,13 +41,15 @@ class Parked:
 class Fail:
     """The turn, and with it the run of a single agent, ends without an answer; `code` is part of the public interface.
 
-    With `ends_run`, nobody else could go on either: what the run as a whole may use is used up.
+    With `ends_run`, nobody else could go on either: what the run as a whole may use is used up. One `is_blind` where it is
+    the log, or what is made of it, that may be what is wrong: then nobody reads it once more.
     """
 
     code: str
     message: str
     details: dict[str, Any] | None = None
     ends_run: bool = False
+    is_blind: bool = False
 
 
 Outcome = CallTools | Finish | Wait | Fail

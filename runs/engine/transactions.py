@@ -236,13 +236,18 @@ def fail(work: Work, failure: Fail) -> Work | None:
         work.lock()
         usage = {name: getattr(run, name) for name in ("prompt_tokens", "completion_tokens", "cost")}
         ended = Ended(at=timezone.now(), failure=failure, **usage)
-        move = Break(failure=failure) if failure.ends_run else work.program.after(run, work.turn, ended)
+        move = _broken_off(work, ended, failure) if failure.ends_run else work.program.after(run, work.turn, ended)
         drafts, changes = _following(work, move)
         work.record(*drafts, active_ms=work.active_ms(), **changes)
         budgets.release(run)
         work.held = None
         work.live.clear()
         return _go_on(work, move)
+
+
+def _broken_off(work: Work, ended: Ended, failure: Fail) -> Break:
+    """Return the end of the run, in whoever's turn it is."""
+    return Break(closing=() if failure.is_blind else work.program.cut_short(work.run, ended), failure=failure)
 
 
 def move_on(work: Work, move: Move) -> Work | None:

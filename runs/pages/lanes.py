@@ -16,6 +16,7 @@ from django.db.models import DecimalField, IntegerField, QuerySet, Sum
 from django.db.models.fields.json import KT
 from django.db.models.functions import Cast
 
+from runs.ending import CANCELLED
 from runs.events import MESSAGES, EventType
 from runs.models import Event, Run
 from runs.pages.cards import Card, Decision, Deck
@@ -207,10 +208,11 @@ class _Fold:
         if turn is None:
             return
         turn.ended_at = max(turn.ended_at or event.at, turn.began_at)
-        turn.status = "completed" if event.type == EventType.MEMBER_COMPLETED else "failed"
+        turn.status = _status(event)
         turn.tokens = told.get("promptTokens", turn.tokens or 0) + told.get("completionTokens", 0)
         turn.cost, turn.output = told.get("cost", turn.cost), told.get("output") or ""
-        turn.failure, turn.is_tried_again = told.get("message", ""), bool(told.get("willRetry"))
+        turn.failure = told.get("message", "") if turn.status == Run.Status.FAILED else ""
+        turn.is_tried_again = bool(told.get("willRetry"))
 
     def _latest(self, agent_id: str) -> LaneTurn | None:
         lane = self.lanes.get(agent_id)
@@ -238,6 +240,12 @@ class _Fold:
         turn.failure = str((child.error or {}).get("message", ""))
         self.of_child[child.pk] = turn
         self._add(lane, turn)
+
+
+def _status(ended: Event) -> str:
+    if ended.type == EventType.MEMBER_COMPLETED:
+        return str(Run.Status.COMPLETED)
+    return str(Run.Status.CANCELLED if ended.payload.get("code") == CANCELLED else Run.Status.FAILED)
 
 
 def _count_what_goes_on(run: Run, turns: Iterable[LaneTurn]) -> None:

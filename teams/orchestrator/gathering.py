@@ -16,16 +16,18 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from runs.ending import CANCELLED
 from runs.engine.outcomes import Fail
 from runs.events import Draft, EventType
 from runs.models import Event, Run
 from runs.pinning import TEAM
-from runs.programs import Begin, Break, End, Move, Part, Scatter
-from teams.orchestrator.moves import FAILED, because_of, begun
+from runs.programs import Begin, Break, End, Ended, Move, Part, Scatter
+from teams.orchestrator.moves import FAILED, because_of, begun, member_failed
 from teams.orchestrator.state import Contribution, State
 from teams.orchestrator.team import PinnedMember, Team
 
 NOT_NEEDED: Final = "NOT_NEEDED"
+_LATE: Final = Fail(NOT_NEEDED, "The team went on without it")
 _ROUND: Final = 1
 _MOST_SAID: Final = 100  # pieces of evidence, and of requests, that one member's run is heard with
 
@@ -37,7 +39,7 @@ def gathering(team: Team, state: State, run: Run) -> Move | Scatter | None:
     latest = {one.agent_id: one for one in state.contributions}
     failed = [one for one in latest.values() if one.failure]
     if team.on_member_failure == "fail" and failed:
-        return Break(closing=_late(team, state), failure=_failure(team, failed[0]))
+        return Break(closing=_called_off(team, state, _LATE), failure=_failure(team, failed[0]))
     answered = sum(not one.failure for one in latest.values())
     if team.quorum is not None and answered >= min(team.quorum, len(team.others)):
         return _onward(team, state, run)
@@ -55,7 +57,7 @@ def arrival(team: Team, state: State, part: Run) -> tuple[Draft, ...]:
     if part.status == Run.Status.COMPLETED:
         told = {**payload, "output": part.output or ""}
         return (Draft(EventType.MEMBER_COMPLETED, told, agent_id=part.agent_id),)
-    error = part.error or {"code": "RUN_CANCELLED", "message": "Its run was cancelled"}
+    error = part.error or {"code": CANCELLED, "message": "Its run was cancelled"}
     is_first = state.parts.get(part.agent_id, 0) == 1 and part.status == Run.Status.FAILED
     why = {
         "code": error["code"],
@@ -78,7 +80,7 @@ def _sending(team: Team, state: State, run: Run, members: tuple[PinnedMember, ..
 
 
 def _onward(team: Team, state: State, run: Run) -> Move:
-    closing = _late(team, state)
+    closing = _called_off(team, state, _LATE)
     if team.lead is not None:
         opening = begun(team, state, team.lead.agent_id, number=_ROUND, task=run.input)
         return Begin(closing=closing, opening=(opening,))
@@ -88,9 +90,22 @@ def _onward(team: Team, state: State, run: Run) -> Move:
     return End(closing=closing, output=spoken[-1].text)
 
 
-def _late(team: Team, state: State) -> tuple[Draft, ...]:
+def cut_short(team: Team, state: State, ended: Ended) -> tuple[Draft, ...]:
+    """Return how the turns end that are under way when the team's run ends before its time."""
+    failure = ended.failure
+    if failure is None:
+        return ()
+    at_work = (
+        []
+        if state.now is None
+        else [member_failed(team.member(state.now.agent_id), state, ended, failure, again=False)]
+    )
+    return (*at_work, *_called_off(team, state, failure))
+
+
+def _called_off(team: Team, state: State, because: Fail) -> tuple[Draft, ...]:
     """Whom nobody waits for any more: the run of each ends with what follows."""
-    why = {"code": NOT_NEEDED, "message": "The team went on without it", "willRetry": False}
+    why = {"code": because.code, "message": because.message, "willRetry": False}
     return tuple(
         Draft(EventType.MEMBER_FAILED, {**_about(team.member(agent_id), run_id), **why}, agent_id=agent_id)
         for agent_id, run_id in state.away.items()

@@ -47,7 +47,7 @@ def following(team: Team, state: State, ended: Ended, *, task: str) -> Move:
         closing = [_completed(member, state, ended)]
         return _onward(team, _with(team, state, closing, ended.at), member, closing=closing, task=task, ended=ended)
     again = team.on_member_failure == "retry" and state.tries == 1
-    closing = [_failed(member, state, ended, failure, again=again)]
+    closing = [member_failed(member, state, ended, failure, again=again)]
     later = _with(team, state, closing, ended.at)
     if again:
         return Begin(closing=tuple(closing), opening=(begun(team, later, member.agent_id, number=number, task=task),))
@@ -114,7 +114,8 @@ def _completed(member: PinnedMember, state: State, ended: Ended) -> Draft:
     return Draft(EventType.MEMBER_COMPLETED, payload, agent_id=member.agent_id)
 
 
-def _failed(member: PinnedMember, state: State, ended: Ended, failure: Fail, *, again: bool) -> Draft:
+def member_failed(member: PinnedMember, state: State, ended: Ended, failure: Fail, *, again: bool) -> Draft:
+    """Return the end of the turn under way, that of `member`, without a contribution."""
     why = {"code": failure.code, "message": failure.message, "willRetry": again}
     return Draft(
         EventType.MEMBER_FAILED, {**_about(member, state), **why, **_spent(state, ended)}, agent_id=member.agent_id

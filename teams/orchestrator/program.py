@@ -45,6 +45,10 @@ class Orchestrator:
         """Return what follows the turn of the member that began last."""
         return moves.following(Team.of(run.config), state_of(run), ended, task=run.input)
 
+    def cut_short(self, run: Run, ended: Ended) -> tuple[Draft, ...]:
+        """Return the failure of the member at work, and of those who work beside each other."""
+        return gathering.cut_short(Team.of(run.config), state_of(run), ended)
+
     def gather(self, run: Run) -> Move | Scatter | None:
         """Return what follows while the members work beside each other."""
         return gathering.gathering(Team.of(run.config), state_of(run), run)

@@ -245,6 +245,19 @@ def test_the_end_of_the_run_ends_the_turn_that_was_going_on(alice: Person, team_
     assert (lanes["Scout"].status, lanes["Scout"].turns[0].is_live) == ("cancelled", False)
 
 
+def test_who_was_at_work_when_the_run_was_cancelled_did_not_fail(alice: Person, team_run: Any) -> None:
+    run = team_run(alice)
+    write(alice, run, begun(SCOUT))
+    told = {"agentId": SCOUT, "role": "Scout", "code": "RUN_CANCELLED", "message": "The run was cancelled"}
+    cut = Draft(EventType.MEMBER_FAILED, told, agent_id=SCOUT)
+    with org_scope(alice.org):
+        log.append(run, cut, Draft(EventType.RUN_CANCELLED), status=Run.Status.CANCELLED, ended_at=timezone.now())
+
+    _, lanes = lanes_of(alice, run)
+
+    assert (lanes["Scout"].status, lanes["Scout"].turns[0].failure) == ("cancelled", "")
+
+
 def test_what_members_say_is_text_on_the_page(alice: Person, team_run: Any) -> None:
     run = team_run(alice)
     evil = "</p><script>alert(1)</script>"

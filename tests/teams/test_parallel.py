@@ -287,7 +287,11 @@ def test_a_cancel_reaches_the_parts(
     with org_scope(alice.org):
         lifecycle.cancel_run(alice.scope, run.pk, at=timezone.now())
 
-    assert [status_of(alice, part) for part in children_of(alice, run)] == ["cancelled", "cancelled"]
+    parts = children_of(alice, run)
+    assert [status_of(alice, part) for part in parts] == ["cancelled", "cancelled"]
+    cut = of_type(events_of(alice, run), "member.failed")
+    assert [(told["runId"], told["code"]) for told in cut] == [(part.pk, "RUN_CANCELLED") for part in parts]
+    assert types(events_of(alice, run))[-1] == "run.cancelled"
     assert work() == 0
 
 

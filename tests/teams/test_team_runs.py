@@ -256,7 +256,8 @@ def test_tokens_are_limited_for_the_run_as_a_whole(alice: Person, work: Work, se
 
     ended = reload(alice, run)
     assert (ended.status, (ended.error or {})["code"]) == ("failed", "TOKEN_LIMIT_REACHED")
-    assert turns_of(alice, run) == ["a", "b"]
+    assert turns_of(alice, run) == ["a", "b", "lead!"]
+    assert of_type(events_of(alice, run), "member.failed")[0].payload["code"] == "TOKEN_LIMIT_REACHED"
 
 
 def test_a_call_in_a_members_turn_waits_for_a_person(alice: Person, work: Work, add_tool: Callable[..., Any]) -> None:
@@ -330,10 +331,33 @@ def test_cancelling_ends_the_team_at_once(alice: Person, hire: Callable[[], Any]
         lifecycle.cancel_run(alice.scope, run.pk, at=timezone.now())
     hand.join()
 
-    assert turns_of(alice, run) == ["a"]
-    events = events_of(alice, run)
-    assert events[-1].type == "run.cancelled"
+    assert turns_of(alice, run) == ["a", "b!"]
+    cut, ended = events_of(alice, run)[-2:]
+    assert (cut.type, ended.type) == ("member.failed", "run.cancelled")
+    told = {name: cut.payload[name] for name in ("code", "willRetry", "round", "promptTokens")}
+    assert told == {"code": "RUN_CANCELLED", "willRetry": False, "round": 1, "promptTokens": 0}
     assert eventually(lambda: ticket_of(run) is None)
+
+
+def test_a_timeout_ends_the_turn_of_whoever_is_at_work(alice: Person, hire: Callable[[], Any], settings: Any) -> None:
+    settings.CONFIG = limited(timeout_ms=300)
+    scripts = {**THREE, "a": [{"text": "Half.", "hold": "a is late"}]}
+    run = start_team(alice, make_team(alice, lead="lead", scripts=scripts))
+
+    hire().join()
+
+    assert turns_of(alice, run) == ["a!"]
+    cut, ended = events_of(alice, run)[-2:]
+    assert (cut.payload["code"], ended.payload["error"]["code"]) == ("RUN_TIMEOUT", "RUN_TIMEOUT")
+
+
+def test_who_has_not_begun_has_nothing_to_end(alice: Person) -> None:
+    run = start_team(alice, make_team(alice, lead="lead", scripts=THREE))
+
+    with org_scope(alice.org):
+        lifecycle.cancel_run(alice.scope, run.pk, at=timezone.now())
+
+    assert [event.type for event in events_of(alice, run)] == ["run.cancelled"]
 
 
 def test_a_run_keeps_its_team_when_roles_and_group_go(alice: Person, hire: Callable[[], Any]) -> None:
