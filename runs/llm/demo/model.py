@@ -10,15 +10,18 @@ from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
 
+from runs.llm.demo.attachments import to_summarise
 from runs.llm.demo.calls import Batch, Call, Plan, Reply, Report, Toolbox
 from runs.llm.demo.plans.changes import replace_text, save
 from runs.llm.demo.plans.chores import count_lines, list_files, outline, overview, search, show_file, summarise
 from runs.llm.demo.plans.opening import UnreadableError
 from runs.llm.demo.plans.recollection import remember
 from runs.llm.demo.plans.research import research
+from runs.llm.demo.plans.summaries import summary
 from runs.llm.demo.team.lead import lead
 from runs.llm.demo.team.member import contribute
 from runs.llm.demo.team.seat import Seat, read_seat
+from runs.llm.demo.text.reading import Reading
 from runs.llm.demo.transcript import Turn, call_ids, read_turn
 from runs.llm.demo.wishes import (
     Ask,
@@ -119,14 +122,20 @@ def wish_of(turn: Turn) -> Wish:
 def plan_for(turn: Turn, tools: Toolbox, voice: Voice) -> Plan | Report:
     wish = wish_of(turn)
     match wish:
+        case Summarise() | Overview() | Ask() if reading := _attached(wish, turn):
+            return summary(reading, voice)
         case Greet() | Thanks() | Help() | Impossible():
             return Report(voice.say(SAID[type(wish)]))
         case Ask():
-            return research(wish, tools, voice) if wish.terms else Report(voice.say("no_terms"))
+            return research(wish, tools, voice, turn.attached) if wish.terms else Report(voice.say("no_terms"))
         case Save():
             return save(wish, tools, voice, earlier_answer=turn.earlier_answer)
         case _:
             return CHORES[type(wish)](wish, tools, voice)
+
+
+def _attached(wish: Summarise | Overview | Ask, turn: Turn) -> Reading | None:
+    return to_summarise(turn.question, wish.path if isinstance(wish, Summarise) else "", turn.attached)
 
 
 def _replayed(plan: Plan | Report, rounds: tuple[dict[str, Reply], ...]) -> Batch | Report:

@@ -6,7 +6,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from runs.llm.demo.attachments import parted
 from runs.llm.demo.calls import Call, Reply, parse_reply
+from runs.llm.demo.text.reading import Reading
 from runs.llm.types import RECALLED
 
 
@@ -18,17 +20,20 @@ class Turn:
     earlier_question: str
     earlier_answer: str
     rounds: tuple[dict[str, Reply], ...]  # per step: the key of a call -> its reply
+    attached: tuple[Reading, ...] = ()  # the files that people have sent along so far
 
 
 def read_turn(messages: list[dict[str, Any]]) -> Turn:
     messages = without_reminder(messages)
     last = max((i for i, message in enumerate(messages) if message.get("role") == "user"), default=-1)
     earlier = messages[: max(last, 0)]
+    said = [parted(text_of(message)) for message in messages[: last + 1] if message.get("role") == "user"]
     return Turn(
-        question=text_of(messages[last]) if last >= 0 else "",
-        earlier_question=last_text(earlier, role="user"),
+        question=said[-1][0] if said else "",
+        earlier_question=parted(last_text(earlier, role="user"))[0],
         earlier_answer=last_text(earlier, role="assistant"),
         rounds=rounds_of(messages[last + 1 :]),
+        attached=tuple(reading for _, readings in said for reading in readings),
     )
 
 

@@ -42,6 +42,12 @@ class Evidence:
     cut: bool = False
     errors: list[str] = field(default_factory=list)
     memories: list[Reading] = field(default_factory=list)
+    attached: tuple[Reading, ...] = ()
+
+    @property
+    def besides(self) -> list[Reading]:
+        """What was read without a search in files."""
+        return [*self.attached, *self.memories]
 
     def take(self, reply: Reply, label: str = "") -> None:
         """Add one search's matches; under a label they count as that term's."""
@@ -56,17 +62,17 @@ class Evidence:
             self.totals[label] = max(reply.number("total", len(found)), len(found))
 
 
-def research(ask: Ask, tools: Toolbox, voice: Voice) -> Plan:
+def research(ask: Ask, tools: Toolbox, voice: Voice, attached: tuple[Reading, ...] = ()) -> Plan:
     if not tools.offers("grep_files"):
-        return (yield from _read_without_search(ask, tools, voice))
-    evidence = Evidence()
+        return (yield from _read_without_search(ask, tools, voice, attached))
+    evidence = Evidence(attached=attached)
     yield from _search(ask, tools, voice, evidence)
     windows = _windows(ask, evidence)
     if not windows or windows[0].covered < POOR:
         yield from _search_kin(ask, tools, voice, evidence)
         windows = _windows(ask, evidence)
     readings = yield from _read(windows, tools, voice)
-    readings = [*(readings or _readings_of_hits(evidence, windows)), *evidence.memories]
+    readings = [*(readings or _readings_of_hits(evidence, windows)), *evidence.besides]
     findings = best_findings(readings, weights=_weights(ask, evidence), kind=ask.kind)
     if not findings:
         return _nothing(ask, evidence, voice)
@@ -166,22 +172,24 @@ def _readings_of_hits(evidence: Evidence, windows: list[Window]) -> list[Reading
     return [Reading(hit.path, (hit.text,), hit.line, hit.line) for hit in list(unique.values())[:MOST_LONE_LINES]]
 
 
-def _read_without_search(ask: Ask, tools: Toolbox, voice: Voice) -> Plan:
+def _read_without_search(ask: Ask, tools: Toolbox, voice: Voice, attached: tuple[Reading, ...]) -> Plan:
     """With no search tool: the files whose names fit, else the first prose there is."""
     memory = asking_memory(ask, tools)
     listing = tools.call("glob_files", pattern="**/*") or tools.call("list_files", path=".")
     if not tools.offers("read_file"):
         listing = []
-    if not listing and not memory:
+    if not listing and not memory and not attached:
         return Report(voice.say("no_tools", tools=voice.names(["grep_files", "read_file", "glob_files"])))
-    replies = yield Batch(voice.say("say_list" if listing else "say_recall"), (*listing, *memory))
-    evidence = Evidence(files=[path for reply in replies[: len(listing)] for path in listed(reply)])
+    calls = (*listing, *memory)
+    replies = (yield Batch(voice.say("say_list" if listing else "say_recall"), calls)) if calls else []
+    files = [path for reply in replies[: len(listing)] for path in listed(reply)]
+    evidence = Evidence(files=files, attached=attached)
     evidence.memories = [reading for reply in replies[len(listing) :] for reading in memories_of(reply)]
     windows = (
         _windows(ask, evidence)
         or [Window(path, 1, 1, 1.0, 0.0) for path in evidence.files if is_prose(path)][:MOST_FILES_UNSEARCHED]
     )
-    readings = [*(yield from _read(windows, tools, voice)), *evidence.memories]
+    readings = [*(yield from _read(windows, tools, voice)), *evidence.besides]
     findings = best_findings(readings, weights=_weights(ask, evidence), kind=ask.kind)
     if not findings:
         return _nothing(ask, evidence, voice)
@@ -190,7 +198,8 @@ def _read_without_search(ask: Ask, tools: Toolbox, voice: Voice) -> Plan:
 
 def _note(ask: Ask, evidence: Evidence, voice: Voice) -> str:
     searched = _searched(ask)
-    missing = [term for term in strong(searched) if evidence.totals.get(term.label) == 0]
+    told = "\n".join(line for reading in evidence.besides for line in reading.lines)
+    missing = [term for term in strong(searched) if evidence.totals.get(term.label) == 0 and not any(term.find(told))]
     return search_note(terms=searched, missing=missing, searched=evidence.searched, cut=evidence.cut, voice=voice)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from runs.llm.demo.attachments import parted
 from runs.llm.demo.transcript import Turn, is_final, last_text, rounds_of, text_of, without_reminder
 
 _SEAT = re.compile(r'^You are (?P<name>.+) in the team "(?P<team>.+)"\.(?: Your colleagues: (?P<others>.+)\.)?', re.M)
@@ -62,11 +63,13 @@ def read_seat(messages: list[dict[str, Any]]) -> tuple[Seat, Turn] | None:
     begun = max((at for at, message in enumerate(messages) if is_final(message)), default=0) + 1
     opening = list(_openings(messages[begun:]))
     brief = "\n\n".join(opening[1:])
+    question, attached = parted(opening[0] if opening else "")
     turn = Turn(
-        question=opening[0] if opening else "",
+        question=question,
         earlier_question=last_text(messages[:begun], role="user"),
         earlier_answer=last_text(messages[:begun], role="assistant"),
         rounds=rounds_of(messages[begun:]),
+        attached=attached,
     )
     others = (place["others"] or "").split(", ")
     seat = Seat(
