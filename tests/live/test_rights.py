@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from openintern.live import hub
 from openintern.tenancy import keys, people
+from openintern.tenancy.identity import CURRENT_ORG
 from openintern.tenancy.models import ApiKey, Membership, Organization
 from openintern.tenancy.roles import Role
 from openintern.tenancy.scope import org_scope
@@ -115,6 +116,33 @@ class TestEverythingThatARightRestsOn:
             dora.user.set_password("another battery staple")
             dora.user.save(update_fields=["password"])
 
+        assert tap.to_the_end(seconds=3).sent[-1].event == "gone"
+
+    def test_a_person_who_has_gone_on_in_another_organisation(
+        self, committed: Cast, dora: Person, browse: Browse, server: Server
+    ) -> None:
+        """A stream tells of the organisation that it was opened in, and rests on the right in that one alone."""
+        Membership.objects.create(user=dora.user, organization=committed.charlie.org, role=Role.MEMBER)
+        there, other = Script(dora), Script(committed.charlie)
+        there.begin()
+        other.begin()
+        browser = Client()
+        browser.force_login(dora.user)
+        session = browser.session
+        session[CURRENT_ORG] = dora.org.pk
+        session.save()
+        cookie = {"Cookie": f"sessionid={browser.cookies['sessionid'].value}", "Authorization": ""}
+        tap = browse(there.url, **cookie).wait_for(lambda tap: tap.seqs == [1])
+
+        assert browser.post("/organization", {"organization": committed.charlie.org.slug}).status_code == 302
+        other.note("a word of rival's")
+        there.note("a word of acme's")
+
+        assert tap.wait_for(lambda tap: tap.seqs == [1, 2]).sent[-1].event != "gone"
+        assert b"of acme's" in tap.raw
+        assert b"of rival's" not in tap.raw
+        assert httpx.get(server.url + there.url, headers=cookie).status_code == 404
+        people.remove_member(Membership.objects.get(user=dora.user, organization=dora.org), by=committed.alice.user)
         assert tap.to_the_end(seconds=3).sent[-1].event == "gone"
 
     def test_whoever_keeps_the_right_keeps_the_stream(
