@@ -6,8 +6,10 @@ Alice owns `acme`, Bob is a member and Victor a viewer of it; Charlie owns `riva
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -168,6 +170,18 @@ def start_run() -> Callable[..., Run]:
             return lifecycle.create_run(person.scope, text=text, at=timezone.now(), **options)
 
     return start
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A real disk of 2 MB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk], check=False, capture_output=True)
+    if mounted.returncode:
+        pytest.skip("mounting a small disk takes root's rights")
+    yield disk
+    subprocess.run(["umount", disk], check=True)
 
 
 def events_of(person: Person, run: Run) -> list[Event]:

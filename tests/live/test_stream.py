@@ -8,12 +8,14 @@ import socket
 import threading
 from collections.abc import Callable
 from functools import partial
+from typing import cast
 
 import httpx
 import pytest
 from django.db import connection
 
 from openintern.live import stream
+from runs.events import Draft, EventType
 from tests.conftest import Cast
 from tests.live.conftest import Script, Server
 from tests.live.sse import Tap
@@ -228,3 +230,13 @@ def test_pings_come_when_nothing_else_does(browse: Browse, script: Script, monke
 
 def test_pings_come_in_the_promised_time() -> None:
     assert stream.PING < 15
+
+
+def test_an_event_of_another_version_is_told_like_any_other(script: Script, browse: Browse) -> None:
+    script.write(Draft(cast(EventType, "run.dreamt"), {"of": "sheep"}))
+    script.finish()
+
+    tap = browse(script.url).to_the_end()
+
+    assert tap.seqs == [1, 2, 3]
+    assert b"run.dreamt" in tap.raw

@@ -139,6 +139,32 @@ def test_what_cannot_be_exported_stays(alice: Person, ended: Callable[..., Run],
     prune("--org", "acme")
 
 
+def names_in(place: Path) -> list[str]:
+    return [path.name for path in place.rglob("*") if path.is_file()]
+
+
+def test_a_full_disk_is_told_and_holds_no_half_export(
+    alice: Person, ended: Callable[..., Run], small_disk: Path
+) -> None:
+    old = ended(alice, days=31)
+    (small_disk / "in the way").write_bytes(b"x" * (2 * 1024 * 1024 - 8192))
+    with org_scope(alice.org):
+        Event.objects.filter(run_id=old.pk, seq=1).update(payload={"text": "y" * 100_000})
+
+    with pytest.raises(CommandError, match="No space left"):
+        prune("--org", "acme", "--export", str(small_disk))
+
+    assert there(alice, old) == [True]
+    assert names_in(small_disk) == ["in the way"]
+    with pytest.raises(CommandError, match="No space left"):
+        call_command("export", old.pk, "--org", "acme", "--user", "alice", "-o", str(small_disk / "run.jsonl"))
+    assert names_in(small_disk) == ["in the way"]
+    (small_disk / "in the way").unlink()
+    prune("--org", "acme", "--export", str(small_disk))
+    assert (small_disk / "acme" / f"{old.pk}.jsonl").read_text().count("\n") == 5
+    assert there(alice, old) == [False]
+
+
 def test_a_batch_is_bounded(alice: Person, ended: Callable[..., Run]) -> None:
     runs = [ended(alice, days=31) for _ in range(5)]
 
