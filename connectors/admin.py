@@ -10,7 +10,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from connectors.models import Connector, PdfFile, SyncJob
+from connectors.models import BotMessage, Connector, FeishuPerson, PdfFile, SyncJob
 from openintern.administration import ReadOnlyPages
 from openintern.sites import organization_admin
 
@@ -23,7 +23,7 @@ class ConnectorPages(ReadOnlyPages[Connector]):
     search_fields = ["name", "=id"]
     list_select_related = ["project"]
     fields = [
-        "id", "name", "project", "status", "base_url", "app_id", "has_secret", "config", "created_by", "last_sync_at",
+        "id", "name", "project", "status", "base_url", "app_id", "has_secret", "has_bot", "config", "created_by", "last_sync_at",
         "last_success_at", "last_error", "last_polled_at", "polls_at", "created_at", "updated_at", "page",
     ]  # fmt: skip
 
@@ -31,6 +31,11 @@ class ConnectorPages(ReadOnlyPages[Connector]):
     def has_secret(self, connector: Connector) -> bool:
         """Whether there is one; it is never shown."""
         return bool(connector.app_secret)
+
+    @display(description=_("bot"), boolean=True)
+    def has_bot(self, connector: Connector) -> bool:
+        """Whether it has the two secrets of one; they are never shown."""
+        return connector.hears
 
     @display(description=_("page"))
     def page(self, connector: Connector) -> SafeString:
@@ -60,6 +65,38 @@ class PdfFilePages(ReadOnlyPages[PdfFile]):
     ordering = ["-job__created_at", "file_index"]
 
 
+class BotMessagePages(ReadOnlyPages[BotMessage]):
+    """What was said to bots, and what became of it."""
+
+    list_display = ["id", "connector", "sender", "state", "run_id", "problem", "created_at"]
+    list_filter = ["state"]
+    search_fields = ["=id", "=sender", "=run_id", "=message_id"]
+    list_select_related = ["connector"]
+    date_hierarchy = "created_at"
+    fields = [
+        "id",
+        "connector",
+        "message_id",
+        "sender",
+        "state",
+        "run_id",
+        "problem",
+        "tries",
+        "created_at",
+        "ended_at",
+    ]
+
+
+class FeishuPersonPages(ReadOnlyPages[FeishuPerson]):
+    """Who people of Feishu are here; said on the connector's page."""
+
+    list_display = ["open_id", "user", "connector"]
+    search_fields = ["=open_id", "user__username"]
+    list_select_related = ["user", "connector"]
+
+
+organization_admin.register(BotMessage, BotMessagePages)
 organization_admin.register(Connector, ConnectorPages)
+organization_admin.register(FeishuPerson, FeishuPersonPages)
 organization_admin.register(PdfFile, PdfFilePages)
 organization_admin.register(SyncJob, SyncJobPages)

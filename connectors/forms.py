@@ -26,7 +26,13 @@ _LABELS: Final = {
     "max_tokens": _("Characters of a passage at most"),
     "min_tokens": _("Characters of a passage at least"),
 }
-_SECRETS: Final = {"app_secret": _("App secret")}
+_SECRETS: Final = {
+    "app_secret": _("App secret"),
+    "encrypt_key": _("Encrypt key"),
+    "verification_token": _("Verification token"),
+}
+#: Those without which it syncs as well.
+_OF_THE_BOT: Final = ("encrypt_key", "verification_token")
 
 
 class ConnectorForm(forms.Form):
@@ -44,7 +50,9 @@ class ConnectorForm(forms.Form):
         if connector is not None:
             del self.fields["project"]
         for name, label in _SECRETS.items():
-            hint = _("There is one; leave this empty to keep it.") if connector and getattr(connector, name) else ""
+            hint = _("For a bot alone") if name in _OF_THE_BOT else ""
+            if connector and getattr(connector, name):
+                hint = _("There is one; leave this empty to keep it.")
             widget = forms.PasswordInput({"autocomplete": "off"})
             self.fields[name] = forms.CharField(
                 label=label, max_length=connecting.LONGEST_SECRET, required=False, widget=widget, help_text=hint

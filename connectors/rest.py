@@ -14,6 +14,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from connectors import connecting
+from connectors.bot.address import events_url
 from connectors.feishu.config import CHUNKING, MOST_TOKENS, NUMBERS, TOKENS
 from connectors.models import Connector, SyncJob
 from connectors.progress import SYNCS
@@ -68,6 +69,7 @@ class ConnectorRow(serializers.ModelSerializer[Connector]):
     status = serializers.ChoiceField(Connector.Status.values)
     config = serializers.DictField()
     has_app_secret = serializers.SerializerMethodField()
+    events_url = serializers.SerializerMethodField(help_text="where the app's events are to be sent")
     has_encrypt_key = serializers.SerializerMethodField()
     has_verification_token = serializers.SerializerMethodField()
     created_by = serializers.CharField(source="created_by.username")
@@ -76,8 +78,8 @@ class ConnectorRow(serializers.ModelSerializer[Connector]):
         model = Connector
         fields = [
             "id", "org_id", "project_id", "name", "status", "config", "base_url", "app_id", "has_app_secret",
-            "has_encrypt_key", "has_verification_token", "created_by", "last_sync_at", "last_success_at", "last_error",
-            "last_polled_at", "created_at", "updated_at",
+            "has_encrypt_key", "has_verification_token", "events_url", "created_by", "last_sync_at", "last_success_at",
+            "last_error", "last_polled_at", "created_at", "updated_at",
         ]  # fmt: skip
 
     def get_org_id(self, connector: Connector) -> str:
@@ -88,6 +90,11 @@ class ConnectorRow(serializers.ModelSerializer[Connector]):
     def get_has_app_secret(self, connector: Connector) -> bool:
         """Whether there is one."""
         return bool(connector.app_secret)
+
+    def get_events_url(self, connector: Connector) -> str:
+        """A whole address where the operator has told PUBLIC_URL, else a path."""
+        scope: Scope = self.context["scope"]
+        return events_url(connector, scope.org)
 
     def get_has_encrypt_key(self, connector: Connector) -> bool:
         """Whether there is one."""
@@ -152,15 +159,15 @@ class Connectors(APIView):
     def get(self, request: Request) -> Response:
         """List them, newest first."""
         query_of(request)
-        scope = _scope(request)
+        scope = scope_in_project(request)
         rows = connecting.connectors(scope)
         return Response({"connectors": ConnectorRow(rows, many=True, context={"scope": scope}).data})
 
     @extend_schema(operation_id="add_feishu_connector", request=NewConnector, responses={201: ConnectorRow})
     def post(self, request: Request) -> Response:
         """Add one. Nothing is asked of Feishu until it is synced."""
-        scope = _scope(request)
-        connector = connecting.add(scope, _told(request))
+        scope = scope_in_project(request)
+        connector = connecting.add(scope, told_in(request))
         return _connector(scope, connector, status=201)
 
 
@@ -171,19 +178,19 @@ class OneConnector(APIView):
     @extend_schema(operation_id="read_feishu_connector", responses=ConnectorRow)
     def get(self, request: Request, connector_id: str) -> Response:
         """Read it."""
-        scope = _scope(request)
+        scope = scope_in_project(request)
         return _connector(scope, connecting.find(scope, connector_id))
 
     @extend_schema(operation_id="change_feishu_connector", request=NewConnector(partial=True), responses=ConnectorRow)
     def patch(self, request: Request, connector_id: str) -> Response:
         """Change what is given of it; `config` as a whole. At another address the app secret has to be given anew."""
-        scope = _scope(request)
-        return _connector(scope, connecting.change(scope, connector_id, _told(request)))
+        scope = scope_in_project(request)
+        return _connector(scope, connecting.change(scope, connector_id, told_in(request)))
 
     @extend_schema(operation_id="remove_feishu_connector", responses={204: None})
     def delete(self, request: Request, connector_id: str) -> Response:
         """Remove it, with all that it has brought."""
-        connecting.remove(_scope(request), connector_id)
+        connecting.remove(scope_in_project(request), connector_id)
         return Response(status=204)
 
 
@@ -194,8 +201,8 @@ class ConnectorSync(APIView):
     @extend_schema(operation_id="sync_feishu_connector", request=SyncWanted, responses={202: JobRow})
     def post(self, request: Request, connector_id: str) -> Response:
         """Sync it now; the sync under way is returned instead of a second."""
-        scope = _scope(request)
-        wanted = SyncWanted(data=_told(request))
+        scope = scope_in_project(request)
+        wanted = SyncWanted(data=told_in(request))
         wanted.is_valid(raise_exception=True)
         job = connecting.sync(scope, connector_id)
         if wanted.validated_data["wait"]:
@@ -216,7 +223,7 @@ class ConnectorJobs(APIView):
         """List them, newest first."""
         query = query_of(request, "limit", "job_id")
         limit = whole_number(query.get("limit"), field="limit", default=20, least=1, most=100)
-        scope = _scope(request)
+        scope = scope_in_project(request)
         rows = connecting.jobs(scope, connector_id).select_related("connector__project")
         if job_id := query.get("job_id"):
             rows = rows.filter(pk=job_id)
@@ -250,7 +257,8 @@ def _standing(scope: Scope, jobs: list[SyncJob]) -> Standing:
     return Standing(told, is_over=all(job.is_final for job in jobs))
 
 
-def _scope(request: Request) -> Scope:
+def scope_in_project(request: Request) -> Scope:
+    """Return in whose name it is asked. Raises VALIDATION_ERROR without a project."""
     scope = scope_of(request)
     connecting.require_project(scope)
     return scope
@@ -260,7 +268,7 @@ def _connector(scope: Scope, connector: Connector, *, status: int = 200) -> Resp
     return Response(ConnectorRow(connector, context={"scope": scope}).data, status=status)
 
 
-def _told(request: Request) -> dict[str, Any]:
+def told_in(request: Request) -> dict[str, Any]:
     return {name: value for name, value in body_of(request).items() if name not in CLAIMS}
 
 

@@ -3,6 +3,7 @@
 from django.urls import path, register_converter
 
 from connectors import rest
+from connectors.bot import rest as bot_api
 from connectors.mineru import rest as mineru_api
 
 
@@ -20,6 +21,11 @@ class PdfJobId(ConnectorId):
     regex = r"mju_[A-Za-z0-9]{1,36}"
 
 
+class OpenId(ConnectorId):
+    regex = r"[A-Za-z0-9_-]{1,100}"
+
+
+register_converter(OpenId, "open_id")
 register_converter(PdfJobId, "pdf_job_id")
 register_converter(ConnectorId, "connector_id")
 
@@ -34,4 +40,9 @@ urlpatterns = [
     path("feishu/connectors/<connector_id:connector_id>/sync", rest.ConnectorSync.as_view()),
     path("feishu/connectors/<connector_id:connector_id>/jobs", rest.ConnectorJobs.as_view()),
     path("feishu/connectors/<connector_id:connector_id>/progress", rest.progress, name="connector-progress"),
+    path("feishu/connectors/<connector_id:connector_id>/people", bot_api.ConnectorPeople.as_view()),
+    path(
+        "feishu/connectors/<connector_id:connector_id>/people/<open_id:open_id>", bot_api.OneConnectorPerson.as_view()
+    ),
+    path("feishu/connectors/<connector_id:connector_id>/messages", bot_api.ConnectorMessages.as_view()),
 ]

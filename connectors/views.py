@@ -7,10 +7,12 @@ from typing import Any, Final
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.functional import SimpleLazyObject
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
 from connectors import connecting
+from connectors.bot import pages as bot_pages
 from connectors.forms import ConnectorForm
 from connectors.models import Connector, Listing, Source
 from connectors.problems import sentence
@@ -68,6 +70,7 @@ def one_connector(request: HttpRequest, connector_id: str) -> HttpResponse:
         "sources": Source.objects.filter(connector=connector).count(),
         "problems": _problems(connector),
         "form": form,
+        "bot": SimpleLazyObject(lambda: bot_pages.about(request, scope, connector)),
         **_rights(scope),
     }
     if form.errors:

@@ -70,5 +70,5 @@ def forget(scope: Scope, connector: Connector, *, open_id: str) -> None:
 def _member(username: str, *, org: Organization) -> User:
     found = Membership.objects.select_related("user").filter(organization=org, user__username=username).first()
     if found is None:
-        raise Invalid("user_id", "There is no such person in this organisation")
+        raise Invalid("username", "There is no such person in this organisation")
     return found.user

@@ -99,6 +99,7 @@ NEVER = {
     "connector_id": "fconn_neverExisted1234567",
     "pdf_job_id": "mju_neverExisted123456789",
     "org_id": "never",
+    "open_id": "ou_never",
     "memory_id": "00000000-0000-4000-8000-000000000000",
     "change_set_id": "00000000-0000-4000-8000-000000000000",
 }
@@ -134,6 +135,7 @@ class Property:
             "connector_id": self.rows[Connector].pk,
             "pdf_job_id": self.rows[PdfJob].pk,
             "org_id": "acme",
+            "open_id": self.rows[FeishuPerson].open_id,
             "memory_id": self.rows[Memory].pk,
             "change_set_id": self.rows[ChangeSet].pk,
             "document_id": self.rows[Document].pk,

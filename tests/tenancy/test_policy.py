@@ -39,6 +39,7 @@ NOTHING = {
     "delivery_id": "0",
     "connector_id": "fconn_never",
     "org_id": "never",
+    "open_id": "ou_never",
     "pdf_job_id": "mju_never",
     "action": "look",
     "tool_call_id": "call_never",
