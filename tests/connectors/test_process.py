@@ -94,7 +94,8 @@ def test_a_sync_that_is_killed_goes_on_without_a_duplicate(peer: Feishu, committ
         wait_until(lambda: SyncJob.objects.get(pk=job.pk).is_final)
 
         done = SyncJob.objects.get(pk=job.pk)
-        assert (done.status, done.processed, done.discovered, done.attempt) == ("completed", 8, 8, 2)
+        assert (done.status, done.processed, done.discovered) == ("completed", 8, 8)
+        assert done.attempt >= 2, "on a slow machine the second one takes it up again after each slice"
         assert peer.count("/drive/v1/files$") == 0, "what was listed isn't listed again"
         assert peer.count("/blocks") == 4, "what was read isn't read again"
         found = Memory.objects.filter(source_key__startswith=f"docx:{mark}").values_list("source_key", flat=True)
