@@ -10,6 +10,7 @@ from django.db import transaction
 
 from connectors.bot import messages
 from connectors.bot.arrivals import Arrival
+from connectors.bot.cards import pressing
 from connectors.bot.sealing import Unbelieved, is_same, is_signed, opened
 from connectors.feishu.values import is_token
 from connectors.models import BotEvent, Connector
@@ -24,6 +25,7 @@ LARGEST_UNSIGNED: Final = 4 * 1024
 #: Every other type is let pass.
 TAKERS: Final[Mapping[str, Callable[[Arrival], dict[str, Any]]]] = {
     "im.message.receive_v1": messages.take,
+    "card.action.trigger": pressing.take,
 }
 
 

@@ -21,7 +21,17 @@ from django.http import HttpResponseBase
 from django.test import Client
 from django.utils import timezone
 
-from connectors.models import BotEvent, BotMessage, Connector, FeishuPerson, Listing, PdfFile, PdfJob, SyncJob
+from connectors.models import (
+    ApprovalCard,
+    BotEvent,
+    BotMessage,
+    Connector,
+    FeishuPerson,
+    Listing,
+    PdfFile,
+    PdfJob,
+    SyncJob,
+)
 from connectors.models import Source as ConnectorSource
 from memory.models import (
     Change,
@@ -156,7 +166,7 @@ def acmes(cast: Cast, django_db_blocker: Any) -> Iterator[Property]:
         key, _ = keys.create_api_key(org=alice.org, user=alice.user, name=CANARY)
         with org_scope(alice.org):
             rows = {**_rows_of_a_run(cast), **_rows_of_a_memory(cast), **_rows_of_a_team()}
-            rows |= _rows_of_a_connector(cast, project)
+            rows |= _rows_of_a_connector(cast, project, rows[Approval])
             rows |= _rows_of_the_clock(cast) | _rows_of_an_outbox()
             ticket = Ticket.objects.get(run_id=rows[Run].pk)
         membership = Membership.objects.get(user=alice.user)
@@ -165,7 +175,7 @@ def acmes(cast: Cast, django_db_blocker: Any) -> Iterator[Property]:
         yield Property(rows[Run], {**rows, **shared})
 
 
-def _rows_of_a_connector(cast: Cast, project: Project) -> dict[type[Model], Any]:
+def _rows_of_a_connector(cast: Cast, project: Project, asked: Approval) -> dict[type[Model], Any]:
     connector = Connector.objects.create(
         project=project, name=CANARY, created_by=cast.alice.user, app_secret=CANARY, status="paused"
     )
@@ -194,6 +204,9 @@ def _rows_of_a_connector(cast: Cast, project: Project) -> dict[type[Model], Any]
             ended_at=timezone.now(),
         ),
         FeishuPerson: FeishuPerson.objects.create(connector=connector, open_id=CANARY, user=cast.alice.user),
+        ApprovalCard: ApprovalCard.objects.create(
+            connector=connector, approval=asked, to=CANARY, state="failed", problem=CANARY, ended_at=timezone.now()
+        ),
         ConnectorSource: ConnectorSource.objects.create(connector=connector, key=f"docx:{CANARY}", kind="docx"),
     }
 

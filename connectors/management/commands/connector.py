@@ -8,6 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from connectors.bot import talking as messages
+from connectors.bot.cards import keeping as cards
 from connectors.mineru import working as pdfs
 from connectors.syncing import working as syncs
 from connectors.syncing.asked import SYNC
@@ -16,7 +17,7 @@ from openintern.tenancy.models import Organization
 
 #: What waits, and what a crash left behind, is taken up when its time has come and somebody looks.
 LOOK_SECONDS = 3.0
-_PARTS = (messages, syncs, pdfs)
+_PARTS = (messages, cards, syncs, pdfs)
 
 
 class Command(BaseCommand):

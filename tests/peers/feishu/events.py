@@ -86,3 +86,12 @@ def message(
     } | said
     who = {"union_id": "on_x", "user_id": "x", "open_id": sender}
     return {"sender": shaped("event sender", sender_id=who), "message": shaped("event message", **told)}
+
+
+def press(value: dict[str, Any], *, message: str, sender: str = SENDER) -> dict[str, Any]:
+    """What `card.action.trigger` tells: who pressed the button with this value, on which message."""
+    told = shaped("card.action.trigger")
+    told["operator"]["open_id"] = sender
+    told["action"]["value"] = value
+    told["context"]["open_message_id"] = message
+    return told
