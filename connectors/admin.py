@@ -10,7 +10,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from connectors.models import BotMessage, Connector, FeishuPerson, PdfFile, SyncJob
+from connectors.models import ApprovalCard, BotMessage, Connector, FeishuPerson, PdfFile, SyncJob
 from openintern.administration import ReadOnlyPages
 from openintern.sites import organization_admin
 
@@ -95,6 +95,17 @@ class FeishuPersonPages(ReadOnlyPages[FeishuPerson]):
     list_select_related = ["user", "connector"]
 
 
+class ApprovalCardPages(ReadOnlyPages[ApprovalCard]):
+    """Questions of runs as they stand at Feishu."""
+
+    list_display = ["id", "connector", "approval", "state", "problem", "created_at", "ended_at"]
+    list_filter = ["state"]
+    search_fields = ["=id", "=approval__run__id"]
+    list_select_related = ["connector", "approval"]
+    date_hierarchy = "created_at"
+
+
+organization_admin.register(ApprovalCard, ApprovalCardPages)
 organization_admin.register(BotMessage, BotMessagePages)
 organization_admin.register(Connector, ConnectorPages)
 organization_admin.register(FeishuPerson, FeishuPersonPages)
