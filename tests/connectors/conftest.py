@@ -38,6 +38,17 @@ def peer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Feishu]:
 
 
 @pytest.fixture
+def sdk(peer: Feishu, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A client of the official SDK's, that has asked nobody yet: it keeps tokens by app, and every peer is the same app."""
+    import lark_oapi
+    from lark_oapi.core.cache import LocalCache
+    from lark_oapi.core.token import TokenManager
+
+    monkeypatch.setattr(TokenManager, "cache", LocalCache())
+    return lark_oapi.Client.builder().app_id(APP_ID).app_secret(APP_SECRET).domain(peer.url).build()
+
+
+@pytest.fixture
 def project(alice: Person) -> Project:
     return people.create_project("atlas", org=alice.org, name="Atlas", by=alice.user)
 

@@ -32,7 +32,7 @@ from tests.peers.feishu.events import (
     seal,
     sign,
 )
-from tests.peers.feishu.server import APP_ID, APP_SECRET
+from tests.peers.feishu.server import APP_ID
 
 MESSAGE = "im.message.receive_v1"
 Deliver = Callable[..., Any]
@@ -342,11 +342,9 @@ def test_another_method_finds_no_page(talker: Connector) -> None:
 # --- what we ask in return
 
 
-def test_messages_are_sent_as_the_sdk_itself_sends_them(peer: Feishu, talker: Connector) -> None:
-    import lark_oapi
+def test_messages_are_sent_as_the_sdk_itself_sends_them(peer: Feishu, talker: Connector, sdk: Any) -> None:
     from lark_oapi.core.model import BaseRequest
 
-    client = lark_oapi.Client.builder().app_id(APP_ID).app_secret(APP_SECRET).domain(peer.url).build()
     card = {"schema": "2.0", "body": {"elements": []}}
     asked: list[BaseRequest] = [
         requests.reply("om_1", {"text": "好"}, kind="text", once="a", in_thread=True),
@@ -355,7 +353,7 @@ def test_messages_are_sent_as_the_sdk_itself_sends_them(peer: Feishu, talker: Co
         requests.bot(),
     ]
 
-    theirs = [client.request(each) for each in asked]
+    theirs = [sdk.request(each) for each in asked]
     with asking.asker(talker) as feishu:
         ours = [feishu.ask(each) for each in asked]
 

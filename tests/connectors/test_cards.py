@@ -15,6 +15,7 @@ from django.utils import timezone
 from connectors import connecting
 from connectors.bot import people as people_there
 from connectors.bot.cards import drawing, keeping, pressing
+from connectors.management.commands import connector
 from connectors.models import ApprovalCard, BotMessage, Connector
 from openintern.ids import random_text
 from openintern.tenancy import people
@@ -166,6 +167,13 @@ def test_a_run_from_a_thread_asks_there_and_who_presses_lets_it_go_on(
     assert (sent, reload(alice, run).output) == (["good day"], "Sent.")
     entry = AuditEntry.objects.filter(object_id=f"{run.pk}/{CALL}").get()
     assert (entry.action, entry.actor, entry.via) == ("approval.approve", alice.user, "feishu")
+
+
+def test_the_connector_process_looks_after_cards(alice: Person, ask: Ask) -> None:
+    ask(thread="om_first")
+
+    assert alice.org in connector._organizations_with_work()
+    assert keeping in connector._PARTS
 
 
 def test_whichever_way_it_is_decided_the_card_says_so_once(alice: Person, ask: Ask, peer: Feishu, scope: Scope) -> None:

@@ -105,9 +105,8 @@ def test_a_sync_that_is_killed_goes_on_without_a_duplicate(peer: Feishu, committ
         connecting.remove(scope, connector.pk)
 
 
-def test_the_request_line_is_what_the_sdk_itself_sends(peer: Feishu) -> None:
+def test_the_request_line_is_what_the_sdk_itself_sends(peer: Feishu, sdk: Any) -> None:
     """The official client speaks to the peer as to the real one: its paths, parameters and answers are those."""
-    import lark_oapi
     from lark_oapi.api.bitable.v1 import SearchAppTableRecordRequest, SearchAppTableRecordRequestBody
     from lark_oapi.api.docx.v1 import ListDocumentBlockRequest
     from lark_oapi.api.drive.v1 import ListFileRequest
@@ -118,16 +117,15 @@ def test_the_request_line_is_what_the_sdk_itself_sends(peer: Feishu) -> None:
     peer.world.write("doc1", "Words", folder="root")
     peer.world.nodes["wiki1"] = Node("wiki1", "docx", "doc1", "Page")
     peer.world.apps["base"] = {"tbl1": Table("T", [("Name", 1)], [{"Name": "x"}])}
-    client = lark_oapi.Client.builder().app_id(APP_ID).app_secret(APP_SECRET).domain(peer.url).build()
 
-    files = client.drive.v1.file.list(ListFileRequest.builder().folder_token("root").page_size(200).build())
-    node = client.wiki.v2.space.get_node(GetNodeSpaceRequest.builder().token("wiki1").build())
-    blocks = client.docx.v1.document_block.list(
+    files = sdk.drive.v1.file.list(ListFileRequest.builder().folder_token("root").page_size(200).build())
+    node = sdk.wiki.v2.space.get_node(GetNodeSpaceRequest.builder().token("wiki1").build())
+    blocks = sdk.docx.v1.document_block.list(
         ListDocumentBlockRequest.builder().document_id("doc1").page_size(500).build()
     )
     body = SearchAppTableRecordRequestBody.builder().automatic_fields(False).build()
     search = SearchAppTableRecordRequest.builder().app_token("base").table_id("tbl1").page_size(500).request_body(body)
-    records = client.bitable.v1.app_table_record.search(search.build())
+    records = sdk.bitable.v1.app_table_record.search(search.build())
 
     assert files.data.files[0].token == "doc1"
     assert node.data.node.obj_token == "doc1"
