@@ -54,6 +54,8 @@ class SkillForm(forms.Form):
         for name, values in choices.items():
             field: Any = self.fields[name]
             field.choices = values
+        if not choices["roles"]:
+            self.fields["roles"].help_text = _("There is no role yet.")
         self._older_is_in_force = bool(skill and skill.enabled and not skill.is_in_force)
         self._tools = {tool["name"]: tool for tool in skill.current.tools} if skill and skill.current else {}
 

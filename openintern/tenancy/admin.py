@@ -37,6 +37,15 @@ class MembershipPages(OrganizationPages[Membership]):
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        """The list, with how somebody new gets in: names are the whole platform's, so its staff gives them."""
+        how = _(
+            "Somebody new is let in by the platform’s staff, or with: openintern create_user NAME --org %(org)s --role member"
+        )
+        return super().changelist_view(
+            request, {"subtitle": how % {"org": asker(request).org.slug}, **(extra_context or {})}
+        )
+
     @display(boolean=True, description=_("active"))
     def is_active(self, membership: Membership) -> bool:
         return membership.user.is_active

@@ -29,6 +29,7 @@ from teams.blueprints.exporting import export
 from teams.forms import tool_choices
 from teams.models import Role
 from teams.rest.blueprints import download
+from teams.style_field import StyleField
 
 
 def _picker(name: str, *, label: Any = None) -> forms.MultipleChoiceField:
@@ -43,6 +44,7 @@ def _picker(name: str, *, label: Any = None) -> forms.MultipleChoiceField:
 class RoleForm(forms.ModelForm[Role]):
     allowed_tools = _picker("allowed_tools")
     denied_tools = _picker("denied_tools")
+    style_constraints = StyleField(label=_("Style"))
     seen_version = forms.IntegerField(widget=forms.HiddenInput, required=False)
 
     class Meta:

@@ -16,6 +16,7 @@ from teams.blueprints.planning import CHOICES
 from teams.forms import tool_choices
 from teams.models import Group, Role
 from teams.models.group import MOST_ROUNDS
+from teams.style_field import StyleField
 
 
 class VersionedForm(forms.Form):
@@ -53,9 +54,7 @@ class RoleForm(VersionedForm):
     denied_tools = forms.MultipleChoiceField(
         label=_("Denied tools"), required=False, widget=forms.CheckboxSelectMultiple
     )
-    style_constraints = forms.JSONField(
-        label=_("Style"), required=False, widget=forms.Textarea({"rows": 2}), help_text='{"tone": "dry"}'
-    )
+    style_constraints = StyleField(label=_("Style"))
 
     def __init__(self, role: Role | None, told: Any = None) -> None:
         said = {name: getattr(role, name) for name in (*roles.FIELDS, "version")} if role else {"style_constraints": {}}
