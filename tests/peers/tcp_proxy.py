@@ -1,9 +1,10 @@
-"""A wire to a server that can be cut, or go silent without a word: what is sent is acknowledged and goes nowhere."""
+"""A wire to a server that can be cut, be slow, or go silent: what is sent is acknowledged and goes nowhere."""
 
 from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
@@ -18,6 +19,7 @@ class TcpProxy:
         self._target = target
         self._flows = threading.Event()
         self._flows.set()
+        self._delay = 0.0
         self._lines: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._listening = socket.create_server(("127.0.0.1", 0), backlog=512)
@@ -37,6 +39,10 @@ class TcpProxy:
     def speak_again(self) -> None:
         """Pass on what was kept, and everything after it."""
         self._flows.set()
+
+    def slow_down(self, seconds: float) -> None:
+        """Pass everything on that much later, in each direction."""
+        self._delay = seconds
 
     def cut(self) -> None:
         """End every connection; new ones are forwarded."""
@@ -81,6 +87,7 @@ class TcpProxy:
         with suppress(OSError):
             while chunk := source.recv(_CHUNK):
                 self._flows.wait()
+                time.sleep(self._delay)
                 sink.sendall(chunk)
         _hang_up(source)
         _hang_up(sink)
