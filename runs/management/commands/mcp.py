@@ -18,7 +18,7 @@ KEY_VARIABLE = "OPENINTERN_API_KEY"
 class Command(BaseCommand):
     requires_system_checks = []  # they load every page and its libraries
     help = (
-        "Serve memories and runs to an MCP client on standard input and output: in the name of the API key in "
+        "Serve memories, runs and boards to an MCP client on standard input and output: in the name of the API key in "
         f"{KEY_VARIABLE}, else of --user."
     )
 
