@@ -69,8 +69,11 @@ def deliver(run_id: str, tool_call_id: str, delivery: Delivery) -> bool:
 
 
 def _open_call(run: Run, tool_call_id: str, delivery: Delivery) -> Effect | None:
-    """The call, if it is to be answered by this: one that isn't awaited yet hasn't told what it waits for."""
-    effect = Effect.objects.filter(run=run, tool_call_id=tool_call_id, status__in=_OPEN).first()
+    """The call, if it is to be answered by this: one that isn't awaited yet hasn't told what it waits for.
+
+    Calls of an earlier step are of a turn that was given up.
+    """
+    effect = Effect.objects.filter(run=run, step=run.step, tool_call_id=tool_call_id, status__in=_OPEN).first()
     if effect is None:
         return None
     if effect.status == Effect.Status.AWAITED:
@@ -80,7 +83,7 @@ def _open_call(run: Run, tool_call_id: str, delivery: Delivery) -> Effect | None
 
 
 def _has_open(run: Run) -> bool:
-    open_calls = Effect.objects.filter(run=run, status__in=_STILL_OPEN)
+    open_calls = Effect.objects.filter(run=run, step=run.step, status__in=_STILL_OPEN)
     return open_calls.exists() or Approval.objects.filter(run=run, status=Approval.Status.PENDING).exists()
 
 

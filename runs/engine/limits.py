@@ -19,7 +19,8 @@ def before_work(work: Work, *, losses: int) -> Fail | None:
     run = work.run
     if losses >= MAX_LOSSES:
         message = f"The worker died {losses} times in a row at step {run.step}"
-        return Fail("WORKER_LOST", message, ends_run=True, is_blind=True)
+        is_given_up = losses > MAX_LOSSES  # also who wanted to end the turn alone has died over it
+        return Fail("WORKER_LOST", message, ends_run=is_given_up, is_blind=is_given_up)
     if not Membership.objects.filter(organization=work.scope.org, user=run.user, user__is_active=True).exists():
         return Fail("FORBIDDEN", "The person this run belongs to is no longer a member", ends_run=True)
     return None

@@ -100,11 +100,12 @@ def give_up(org: Organization, claim: Claim) -> None:
 
 def _advance(work: Work, hold: Hold, *, losses: int) -> None:
     """Work, turn after turn, until the run ends, waits, has to stop, or is to be handed back."""
+    going: Work | None = work
     if refusal := limits.before_work(work, losses=losses):
-        transactions.fail(work, refusal)
-        return
+        going = transactions.fail(work, refusal) if refusal.ends_run else transactions.end_lost_turn(work, refusal)
     try:
-        _take_steps(work, hold)
+        if going is not None:
+            _take_steps(going, hold)
     except Stopped:
         _obey(work)
 

@@ -12,7 +12,7 @@
 | `wait_for_…`      | `run.waiting`                                         | the effect in doubt; the ticket is parked |
 | `wait_for_answers` | `tool.result`, `run.waiting`                         | effects done, and those that are awaited; the ticket is parked |
 | `hear_decisions`  | `tool.rejected` for what expired                      | effects that may begin |
-| `fail`            | `run.failed`, or what begins the next turn            | what was reserved is free; the ticket goes, or stays |
+| `fail`, `end_lost_turn` | `run.failed`, or what begins the next turn      | what was reserved is free; the ticket goes, or stays |
 
 What happens between transactions can be lost, never repeated: a resumed run finds the recorded answer and doesn't
 buy it again, and finds every effect done, not started, or in doubt (`runs.engine.effects`).
@@ -32,7 +32,7 @@ from openintern.tenancy.models import Membership, Organization
 from openintern.tenancy.roles import Role
 from openintern.tenancy.scope import Scope
 from runs import budgets
-from runs.ending import end_overdue, end_with
+from runs.ending import end_children, end_overdue, end_with
 from runs.engine import approval, batch, effects, limits, model_call, plan, taint
 from runs.engine.batch import Planned, Result
 from runs.engine.outcomes import Fail, Wait
@@ -243,6 +243,24 @@ def fail(work: Work, failure: Fail) -> Work | None:
         work.held = None
         work.live.clear()
         return _go_on(work, move)
+
+
+def end_lost_turn(work: Work, failure: Fail) -> Work | None:
+    """End the turn of an agent that takes its workers down; return the work on another's, if its program has one.
+
+    The turn's own log, which isn't loaded, may be what kills them: only whose turn it is is read. Should that be it, the
+    next worker finds one loss more, and gives up the run. What the turn had begun is called off; the calls that it died
+    over keep the state of which nobody knows more.
+    """
+    run = work.run
+    with transaction.atomic():
+        work.lock()
+        work.turn = work.program.turn(run)
+        following = fail(work, replace(failure, ends_run=work.turn.is_vacant))
+        if following is not None:
+            Approval.objects.withdraw(run)
+            end_children(work.scope, run, at=timezone.now())
+        return following
 
 
 def _broken_off(work: Work, ended: Ended, failure: Fail) -> Break:

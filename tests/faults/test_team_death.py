@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from openintern.ids import random_text
@@ -27,6 +28,31 @@ def make_team(person: Person, *names: str, **told: Any) -> str:
         role = post("roles", name=f"{name} {mark}", system_prompt=f"You are {name}.", is_lead=name == names[-1])
         post(f"groups/{group}/members", role_id=role["id"])
     return str(group)
+
+
+def test_a_member_that_kills_its_workers_fails_and_its_team_goes_on(
+    start_cluster: Callable[..., WorkerCluster], history: History, alice: Person
+) -> None:
+    start_cluster(workers=1)
+    session = random_text(10)
+    history.is_blind = True  # on a machine that is busy elsewhere, a lease may be lost besides
+    history.peer.script(
+        {"tool_calls": [{"name": "take_down", "id": "down"}]},
+        {"text": "The sea is green."},
+        {"text": "Paint it."},
+        marker=f"marker:{session}",
+    )
+    run_id = history.start("which colour?", session=session, group=make_team(alice, "first", "second", "lead"))
+
+    ended = history.wait_status(run_id, "completed", within=90)
+
+    log = history.events(run_id)
+    [lost] = [event for event in log if event["type"] == "member.failed"]
+    assert (lost["payload"]["code"], lost["payload"]["role"].split()[0]) == ("WORKER_LOST", "first")
+    heard = [event["payload"]["role"].split()[0] for event in log if event["type"] == "member.completed"]
+    assert (heard, ended["output"]) == (["second", "lead"], "Paint it.")
+    assert sum(event["type"] == "run.resumed" for event in log) >= 3
+    history.judge()
 
 
 def test_kill_9_under_each_member_of_a_team(shared_cluster: WorkerCluster, history: History, alice: Person) -> None:

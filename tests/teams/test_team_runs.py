@@ -13,7 +13,9 @@ from openintern.tenancy.models import Project
 from openintern.tenancy.scope import org_scope
 from runs import approvals, lifecycle
 from runs.approvals import Decision, Verdict
-from runs.engine import conversation, transactions
+from runs.delivery import Delivery, deliver
+from runs.engine import conversation, loop, transactions
+from runs.family import DELEGATED_RUN
 from runs.llm import scripted
 from runs.llm.types import Request
 from runs.models import Approval, LiveText, Run
@@ -26,7 +28,7 @@ from teams.models import Group, Role
 from tests.conftest import Person, events_of, reload
 from tests.runs.conftest import crash_in, eventually, hire, ticket_of
 from tests.runs.test_compaction import counted, window
-from tests.runs.test_effects import Tally
+from tests.runs.test_effects import Tally, assert_whole
 from tests.runs.test_engine import calls, limited
 from tests.teams.rosters import make_team, names_of, of_type, start_team, turns_of
 
@@ -623,3 +625,77 @@ def test_a_run_of_a_projects_group_is_the_projects(
     assert run.project == project
     assert bob.with_key().get(f"/api/runs/{run.pk}").json()["group_id"] == group.pk
     assert charlie.with_key().get(f"/api/runs/{run.pk}").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("policy", "deaths", "turns"),
+    [
+        ("continue", 3, ["a!", "b", "lead"]),
+        ("retry", 3, ["a!", "a", "b", "lead"]),
+        ("retry", 6, ["a!", "a!", "b", "lead"]),
+        ("fail", 3, ["a!"]),
+    ],
+)
+def test_a_member_that_kills_its_workers_has_failed_as_by_any_other_cause(
+    alice: Person, work: Work, crash_in: Callable[..., None], policy: str, deaths: int, turns: list[str]
+) -> None:
+    run = start_team(alice, make_team(alice, lead="lead", scripts=THREE, on_member_failure=policy))
+    for _ in range(deaths):
+        crash_in(loop, "_take_steps")
+
+    work()
+
+    assert turns_of(alice, run) == turns
+    lost = of_type(events_of(alice, run), "member.failed")
+    assert {event.payload["code"] for event in lost} == {"WORKER_LOST"}
+    error = reload(alice, run).error or {}
+    assert error.get("code") == (None if turns[-1] == "lead" else "ORCHESTRATOR_ERROR")
+    assert_whole(alice, run)
+
+
+def test_a_lead_that_kills_its_workers_fails_the_run(alice: Person, work: Work, crash_in: Callable[..., None]) -> None:
+    run = start_team(alice, make_team(alice, lead="lead", scripts={"lead": [{"text": "Never said."}]}))
+    for _ in range(3):
+        crash_in(loop, "_take_steps")
+
+    work()
+
+    assert turns_of(alice, run) == ["lead!"]
+    error = reload(alice, run).error or {}
+    assert (error["code"], error["details"]["code"]) == ("ORCHESTRATOR_ERROR", "WORKER_LOST")
+
+
+def test_where_the_end_of_its_turn_kills_workers_too_the_run_is_given_up(
+    alice: Person, work: Work, crash_in: Callable[..., None]
+) -> None:
+    run = start_team(alice, make_team(alice, lead="lead", scripts=THREE))
+    for _ in range(3):
+        crash_in(loop, "_take_steps")
+    crash_in(transactions, "end_lost_turn")
+
+    work()
+
+    assert turns_of(alice, run) == []
+    assert (reload(alice, run).error or {})["code"] == "WORKER_LOST"
+    assert_whole(alice, run)
+
+
+def test_what_a_lost_turn_gave_to_others_is_called_off_and_not_heard(
+    alice: Person, work: Work, crash_in: Callable[..., None]
+) -> None:
+    helpers = make_team(alice, scripts={"helper": [{"text": "Help."}]})
+    call = {"name": "delegate_to_group", "arguments": {"group_id": helpers.pk, "goal": "Help me"}}
+    run = start_team(alice, make_team(alice, lead="lead", scripts={**THREE, "a": [{"tool_calls": [call]}]}))
+    for _ in range(3):
+        crash_in(transactions, "wait_for_answers")
+
+    work()
+
+    assert turns_of(alice, run) == ["a!", "b", "lead"]
+    with org_scope(alice.org):
+        [child] = Run.objects.filter(parent=run)
+        [effect] = run.effects.all()
+        delivery = Delivery(kind=DELEGATED_RUN, reference=child.pk, value={"output": "Help."})
+        assert not deliver(run.pk, effect.tool_call_id, delivery)
+    assert child.status == "cancelled"
+    assert of_type(events_of(alice, run), "tool.result") == []
