@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from openintern.ids import random_text
 from tests.conftest import Person
 from tests.faults.history import History
@@ -30,6 +32,7 @@ def make_team(person: Person, *names: str, **told: Any) -> str:
     return str(group)
 
 
+@pytest.mark.slow
 def test_a_member_that_kills_its_workers_fails_and_its_team_goes_on(
     start_cluster: Callable[..., WorkerCluster], history: History, alice: Person
 ) -> None:
