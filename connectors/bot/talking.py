@@ -83,8 +83,13 @@ class Talk:
 
     def wait(self, *, seconds: float, problem: str) -> None:
         """Leave it alone for a while. Raises Lost."""
-        pause = min(max(seconds, 2.0**self.message.tries), LONGEST_PAUSE)
-        self.move(available_at=Now() + timedelta(seconds=pause), problem=problem[:300])
+        pause = timedelta(seconds=pause_after(self.message.tries, least=seconds))
+        self.move(available_at=Now() + pause, problem=problem[:300])
+
+
+def pause_after(tries: int, *, least: float) -> float:
+    """Return for how many seconds a message is left alone after so many tries."""
+    return min(max(least, 2.0**tries), LONGEST_PAUSE)
 
 
 def organizations_with_work() -> list[Organization]:
