@@ -1,4 +1,7 @@
-"""What happens to a run that the person who gave the task should hear of before its end: it, or one that it began, asks."""
+"""What happens to a run that the person who gave the task should hear of before its end: it, or one that it began, asks.
+
+What a card asks in the thread needs no words beside it.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,9 @@ _FAMILY: Final = """
         SELECT {run}::varchar AS id UNION ALL SELECT child.id FROM runs_run AS child JOIN family ON child.parent_id = family.id
     ), asked AS (
         SELECT approval.created_at AS at FROM family JOIN runs_approval AS approval ON approval.run_id = family.id
-        WHERE approval.status = 'pending'
+        WHERE approval.status = 'pending' AND NOT EXISTS (
+            SELECT FROM connectors_approvalcard AS card
+            WHERE card.approval_id = approval.id AND card.answers <> '' AND card.state <> 'failed')
         UNION ALL
         SELECT event.at FROM family JOIN runs_event AS event ON event.run_id = family.id
         WHERE event.type = 'run.waiting'

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from connectors import connecting
 from connectors.bot import people as people_there
+from connectors.bot import talking
 from connectors.bot.cards import drawing, keeping, pressing
 from connectors.management.commands import connector
 from connectors.models import ApprovalCard, BotMessage, Connector
@@ -174,6 +175,18 @@ def test_the_connector_process_looks_after_cards(alice: Person, ask: Ask) -> Non
 
     assert alice.org in connector._organizations_with_work()
     assert keeping in connector._PARTS
+
+
+def test_a_question_that_has_a_card_is_not_told_in_words_too(alice: Person, ask: Ask, peer: Feishu) -> None:
+    run = ask(thread="om_first")
+    keep(alice)
+
+    talking.work_round([alice.org], lambda: False)
+    assert [each.kind for each in peer.world.said] == ["interactive"]
+
+    ApprovalCard.objects.filter(approval__run=run).update(state="failed", ended_at=timezone.now())
+    talking.work_round([alice.org], lambda: False)
+    assert [each.kind for each in peer.world.said] == ["interactive", "post"]
 
 
 def test_whichever_way_it_is_decided_the_card_says_so_once(alice: Person, ask: Ask, peer: Feishu, scope: Scope) -> None:

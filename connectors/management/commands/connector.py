@@ -17,7 +17,7 @@ from openintern.tenancy.models import Organization
 
 #: What waits, and what a crash left behind, is taken up when its time has come and somebody looks.
 LOOK_SECONDS = 3.0
-_PARTS = (messages, cards, syncs, pdfs)
+_PARTS = (cards, messages, syncs, pdfs)  # a question that has a card isn't told in words, too
 
 
 class Command(BaseCommand):
