@@ -16,7 +16,7 @@ from memory import keeping, search
 from memory.keeping import Wanted
 from memory.models import Memory, Tier
 from memory.search import Filters, Hit
-from openintern.api import Number, Text, WholeNumber, YesNo, body_of, limit_parameter, query_of, scope_of
+from openintern.api import Choice, Number, Text, WholeNumber, YesNo, body_of, limit_parameter, query_of, scope_of
 from openintern.paging import flag, newest_first, whole_number
 from openintern.tenancy.access import access
 
@@ -28,7 +28,7 @@ class MemoryRow(serializers.ModelSerializer[Memory]):
     """A memory and where it comes from."""
 
     memory_id = serializers.UUIDField(source="pk")
-    tier = serializers.ChoiceField(Tier.values)
+    tier = Choice(Tier.values)
     owner = serializers.CharField(source="owner.kind", help_text="`user`, `project`, `board` or `agent`")
     project_id = serializers.CharField(source="shelf.project.slug", default=None, allow_null=True)
     author_id = serializers.CharField(source="author.username", default=None, allow_null=True)
@@ -64,8 +64,8 @@ class NewMemory(serializers.Serializer[Any]):
     """Something to remember."""
 
     text = Text(trim_whitespace=False)
-    tier = serializers.ChoiceField(Tier.values, default=Tier.CORE.value)
-    owner = serializers.ChoiceField(keeping.OWNERS, default="user", help_text="`project`: for all in the project named")
+    tier = Choice(Tier.values, default=Tier.CORE.value)
+    owner = Choice(keeping.OWNERS, default="user", help_text="`project`: for all in the project named")
     metadata = serializers.DictField(required=False)
     importance = Number(default=0.5, min_value=0, max_value=1)
     source_key = Text(max_length=300, required=False, allow_blank=True, default="", help_text="replaces what had it")
@@ -75,7 +75,7 @@ class Correction(serializers.Serializer[Any]):
     """What to change of a memory."""
 
     text = Text(trim_whitespace=False, required=False)
-    tier = serializers.ChoiceField(Tier.values, required=False)
+    tier = Choice(Tier.values, required=False)
     metadata = serializers.DictField(required=False)
     importance = Number(required=False, min_value=0, max_value=1)
 
@@ -91,7 +91,7 @@ class Question(serializers.Serializer[Any]):
 
     query = Text(max_length=LONGEST_QUERY)
     limit = WholeNumber(default=10, min_value=1, max_value=search.finding.MOST_HITS)
-    tiers = serializers.ListField(child=serializers.ChoiceField(Tier.values), required=False, max_length=len(Tier))
+    tiers = serializers.ListField(child=Choice(Tier.values), required=False, max_length=len(Tier))
     run_id = Text(max_length=40, required=False, allow_blank=True, default="")
     document = Text(max_length=300, required=False, allow_blank=True, default="")
     explain = YesNo(default=False)

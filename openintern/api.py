@@ -104,6 +104,14 @@ def limit_parameter(*, most: int = 100, default: int = 20) -> OpenApiParameter:
     return number_parameter("limit", least=1, most=most, default=default)
 
 
+class Choice(serializers.ChoiceField):
+    """One of a few words. A refusal says which there are."""
+
+    def __init__(self, choices: Any, **options: Any) -> None:
+        super().__init__(choices, **options)
+        self.error_messages["invalid_choice"] = f"Must be one of {', '.join(map(str, self.choices))}"
+
+
 class Text(serializers.CharField):
     """A string, and nothing that could be made into one."""
 

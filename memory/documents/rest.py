@@ -22,7 +22,7 @@ from memory.documents.accepting import Accepted
 from memory.keeping import OWNERS
 from memory.models import Document
 from openintern import downloads
-from openintern.api import Text, body_of, limit_parameter, query_of, scope_of
+from openintern.api import Choice, Text, body_of, limit_parameter, query_of, scope_of
 from openintern.errors import Invalid
 from openintern.paging import flag, newest_first, whole_number
 from openintern.tenancy.access import access
@@ -42,7 +42,7 @@ class DocumentRow(serializers.ModelSerializer[Document]):
     project_id = serializers.CharField(source="shelf.project.slug", default=None, allow_null=True)
     author_id = serializers.CharField(source="author.username")
     format = serializers.CharField(source="kind")
-    state = serializers.ChoiceField(Document.State.values)
+    state = Choice(Document.State.values)
     progress = serializers.FloatField(help_text="from 0 to 1")
     error = serializers.SerializerMethodField(help_text="why it failed: `code`, `message`")
     memory_id = serializers.UUIDField(allow_null=True)
@@ -89,14 +89,14 @@ class Paste(serializers.Serializer[Any]):
 
     text = Text(trim_whitespace=False)
     name = Text(max_length=1000)
-    format = serializers.ChoiceField(list(_PASTED), default="markdown")
-    owner = serializers.ChoiceField(OWNERS, default="user", help_text="`project`: for all in the project named")
+    format = Choice(list(_PASTED), default="markdown")
+    owner = Choice(OWNERS, default="user", help_text="`project`: for all in the project named")
 
 
 _FILE = {"type": "string", "format": "binary"}
 _TAKEN = inline_serializer(
     "AcceptedDocument",
-    {"outcome": serializers.ChoiceField(["new", "replaced", "unchanged"]), "document": DocumentRow()},
+    {"outcome": Choice(["new", "replaced", "unchanged"]), "document": DocumentRow()},
 )
 
 

@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from openintern.api import Text, body_of, limit_parameter, query_of, scope_of
+from openintern.api import Choice, Text, body_of, limit_parameter, query_of, scope_of
 from openintern.paging import newest_first, whole_number
 from openintern.tenancy.access import access
 from runs import approvals
@@ -61,7 +61,7 @@ class Approving(serializers.Serializer[Any]):
 
     tool_call_id = Text(max_length=100)
     arguments = serializers.DictField(required=False, help_text="in place of the model's; the tool has to take them")
-    covers = serializers.ChoiceField(
+    covers = Choice(
         Approval.Covers.values, default="call", help_text="`run` and `agent` let later calls of the tool pass too"
     )
     note = Text(max_length=LONGEST_NOTE, required=False, allow_blank=True, default="")
@@ -78,8 +78,8 @@ class Deciding(serializers.Serializer[Any]):
     """The same answer to several questions."""
 
     ids = serializers.ListField(child=Text(max_length=40), min_length=1, max_length=MOST_AT_ONCE)
-    verdict = serializers.ChoiceField([verdict.value for verdict in Verdict])
-    covers = serializers.ChoiceField(["call", "run"], default="call")
+    verdict = Choice([verdict.value for verdict in Verdict])
+    covers = Choice(["call", "run"], default="call")
     note = Text(max_length=LONGEST_NOTE, required=False, allow_blank=True, default="")
 
 

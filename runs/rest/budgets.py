@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from openintern.api import scope_of
+from openintern.api import Choice, scope_of
 from openintern.tenancy.access import access
 from runs import budgets
 from runs.models import Budget
@@ -21,10 +21,10 @@ from runs.models import Budget
 class BudgetRow(serializers.Serializer[Any]):
     """A budget with its balance: `spent` and `reserved` together are held against the limit."""
 
-    kind = serializers.ChoiceField(Budget.Kind.choices)
+    kind = Choice(Budget.Kind.choices)
     project_id = serializers.CharField(allow_null=True)
     user_id = serializers.CharField(allow_null=True)
-    period = serializers.ChoiceField(Budget.Period.choices)
+    period = Choice(Budget.Period.choices)
     began_at = serializers.DateTimeField(allow_null=True, help_text="when the current period began (UTC)")
     limit_usd = serializers.DecimalField(14, 6, allow_null=True)
     limit_tokens = serializers.IntegerField(allow_null=True)

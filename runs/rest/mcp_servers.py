@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from openintern.api import Text, WholeNumber, YesNo, body_of, query_of, scope_of
+from openintern.api import Choice, Text, WholeNumber, YesNo, body_of, query_of, scope_of
 from openintern.errors import Invalid
 from openintern.tenancy.access import access
 from openintern.tenancy.identity import CLAIMS
@@ -58,16 +58,16 @@ class NewServer(serializers.Serializer[Any]):
     """A server: a program of the operator's catalogue with its parameters, or an address."""
 
     name = Text(max_length=20)
-    transport = serializers.ChoiceField(McpServer.Transport.values, required=False)
+    transport = Choice(McpServer.Transport.values, required=False)
     program = Text(max_length=40, required=False)
     parameters = serializers.DictField(child=serializers.CharField(), required=False)
     url = Text(max_length=2000, required=False)
-    auth = serializers.ChoiceField(McpServer.Auth.values, required=False)
+    auth = Choice(McpServer.Auth.values, required=False)
     secret = Text(max_length=servers.LONGEST_SECRET, required=False, write_only=True)
     client_id = Text(max_length=200, required=False)
     issuer = Text(max_length=2000, required=False)
     oauth_scope = Text(max_length=500, required=False)
-    risk = serializers.ChoiceField(McpServer.Risk.values, required=False)
+    risk = Choice(McpServer.Risk.values, required=False)
     timeout_seconds = WholeNumber(min_value=1, max_value=600, required=False)
     is_enabled = YesNo(required=False)
 

@@ -11,14 +11,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from openintern.api import Text, body_of, query_of, scope_of
+from openintern.api import Choice, Text, body_of, query_of, scope_of
 from openintern.errors import Invalid
 from openintern.tenancy.access import access
 from openintern.tenancy.identity import CLAIMS
 from openintern.tenancy.scope import Scope
 from runs.models import SESSION_KEY_PATTERN, Firing, Schedule
 from runs.rest.once import once
-from runs.rest.serializers import LlmConfig
+from runs.rest.serializers import NO_SESSION_KEY, LlmConfig
 from runs.scheduling import cron, keeping
 
 
@@ -47,7 +47,7 @@ class ScheduleRow(serializers.Serializer[Any]):
     group_id = serializers.CharField(source="row.group_id")
     session_key = serializers.CharField(source="row.session_key")
     llm_config = serializers.DictField(source="row.llm_config")
-    paused = serializers.ChoiceField(Schedule.Paused.choices, source="row.paused")
+    paused = Choice(Schedule.Paused.choices, source="row.paused")
     next_at = serializers.DateTimeField(source="row.next_at", allow_null=True)
     next = serializers.SerializerMethodField()
     firings = FiringRow(many=True)
@@ -67,7 +67,9 @@ class NewSchedule(serializers.Serializer[Any]):
     time_zone = Text(max_length=60, required=False, allow_blank=True, help_text="empty: the organisation's")
     role_id = Text(max_length=40, required=False, allow_blank=True)
     group_id = Text(max_length=40, required=False, allow_blank=True, help_text="the team that works on it")
-    session_key = serializers.RegexField(f"^({SESSION_KEY_PATTERN})?$", required=False, allow_blank=True)
+    session_key = serializers.RegexField(
+        f"^({SESSION_KEY_PATTERN})?$", required=False, allow_blank=True, error_messages=NO_SESSION_KEY
+    )
     llm_config = LlmConfig(required=False)
 
 

@@ -6,12 +6,14 @@ from typing import Any
 
 from rest_framework import serializers
 
-from openintern.api import Number, Text, WholeNumber
+from openintern.api import Choice, Number, Text, WholeNumber
 from runs.files.attachments import MOST
 from runs.models import DEFAULT_AGENT, DEFAULT_SESSION_KEY, SESSION_KEY_PATTERN, Effect, Run, Session
 from runs.multitask import Strategy
 from runs.pinning import TEAM
 from runs.settlement import LONGEST_NOTE, Outcome
+
+NO_SESSION_KEY: dict[str, Any] = {"invalid": "Must be s_ and after it 1 to 100 letters, digits or _"}
 
 
 class LlmConfig(serializers.Serializer[Any]):
@@ -34,28 +36,28 @@ class NewRun(serializers.Serializer[Any]):
     """A task. `org_id`, `user_id` and `project_id` may be sent along; they have been looked at before this."""
 
     input = Text(trim_whitespace=False)
-    session_key = serializers.RegexField(f"^{SESSION_KEY_PATTERN}$", default=DEFAULT_SESSION_KEY)
+    session_key = serializers.RegexField(
+        f"^{SESSION_KEY_PATTERN}$", default=DEFAULT_SESSION_KEY, error_messages=NO_SESSION_KEY
+    )
     agent_id = Text(max_length=100, default=DEFAULT_AGENT)
     role_id = Text(max_length=40, required=False, allow_blank=True, default="", help_text="the part the agent plays")
     group_id = Text(max_length=40, required=False, allow_blank=True, default="", help_text="the team that works on it")
     llm_config = LlmConfig(required=False)
     attachments = serializers.ListField(child=Attachment(), max_length=MOST, required=False)
-    multitask_strategy = serializers.ChoiceField(
-        [strategy.value for strategy in Strategy], default=Strategy.ENQUEUE.value
-    )
+    multitask_strategy = Choice([strategy.value for strategy in Strategy], default=Strategy.ENQUEUE.value)
 
 
 class Injection(serializers.Serializer[Any]):
     """Something to say to a run that is under way."""
 
     message = Text(trim_whitespace=False)
-    role = serializers.ChoiceField(["user"], default="user")
+    role = Choice(["user"], default="user")
 
 
 class Settlement(serializers.Serializer[Any]):
     """What a person found out about a tool call in doubt."""
 
-    outcome = serializers.ChoiceField([outcome.value for outcome in Outcome])
+    outcome = Choice([outcome.value for outcome in Outcome])
     result = serializers.DictField(required=False, help_text="what the call returned, if it happened")
     note = Text(max_length=LONGEST_NOTE, required=False, allow_blank=True, default="")
 

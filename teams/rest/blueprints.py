@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from openintern.api import Text, YesNo, body_of, query_of, scope_of
+from openintern.api import Choice, Text, YesNo, body_of, query_of, scope_of
 from openintern.downloads import attachment
 from openintern.errors import Invalid
 from openintern.tenancy.access import access
@@ -31,10 +31,10 @@ _MOST_IDS = 100
 class StepRow(serializers.Serializer[Any]):
     """What becomes of one role or group of a document."""
 
-    kind = serializers.ChoiceField(["role", "group"])
+    kind = Choice(["role", "group"])
     name = serializers.CharField(help_text="as the document has it")
     becomes = serializers.CharField(help_text="as it is called here")
-    action = serializers.ChoiceField(["create", "copy", "replace", "unchanged", "skip"])
+    action = Choice(["create", "copy", "replace", "unchanged", "skip"])
     fields_changed = serializers.ListField(child=serializers.CharField(), source="fields")
     note = serializers.CharField()
     id = serializers.CharField(source="object_id", help_text="empty while it isn't there")
@@ -43,7 +43,7 @@ class StepRow(serializers.Serializer[Any]):
 class InstallChoice(serializers.Serializer[Any]):
     """How to install."""
 
-    existing = serializers.ChoiceField(CHOICES, default="skip", help_text="what becomes of names that are taken")
+    existing = Choice(CHOICES, default="skip", help_text="what becomes of names that are taken")
     dry_run = YesNo(default=False, help_text="only say what would be done")
 
 

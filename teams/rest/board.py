@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from memory.models import Tier
-from openintern.api import Number, Text, body_of, limit_parameter, query_of, scope_of
+from openintern.api import Choice, Number, Text, body_of, limit_parameter, query_of, scope_of
 from openintern.errors import Invalid
 from openintern.paging import flag, newest_first, whole_number
 from openintern.tenancy.access import access
@@ -33,7 +33,7 @@ _FILTERS: Final = ("kind", "status", "pinned", "run_id", "q")
 class EntryRow(serializers.ModelSerializer[BoardEntry]):
     """Something on a board, who wrote it, and where it comes from."""
 
-    type = serializers.ChoiceField(Tier.values, source="tier", help_text="`core`: pinned")
+    type = Choice(Tier.values, source="tier", help_text="`core`: pinned")
     metadata = serializers.SerializerMethodField()
     author = serializers.SerializerMethodField()
     refs = serializers.SerializerMethodField()
@@ -81,7 +81,7 @@ class EntryRow(serializers.ModelSerializer[BoardEntry]):
 class VersionRow(serializers.ModelSerializer[BoardVersion]):
     """What an entry said before a change."""
 
-    type = serializers.ChoiceField(Tier.values, source="tier")
+    type = Choice(Tier.values, source="tier")
 
     class Meta:
         model = BoardVersion
@@ -102,8 +102,8 @@ class NewEntry(_Said):
     """Something to put on a board."""
 
     text = Text(max_length=LONGEST_ENTRY)
-    kind = serializers.ChoiceField(BoardEntry.Kind.choices, required=False, help_text="else by metadata.episodic_type")
-    type = serializers.ChoiceField(Tier.values, default=Tier.EPISODIC.value, help_text="`core` pins it: admins only")
+    kind = Choice(BoardEntry.Kind.choices, required=False, help_text="else by metadata.episodic_type")
+    type = Choice(Tier.values, default=Tier.EPISODIC.value, help_text="`core` pins it: admins only")
     role_id = Text(max_length=40, required=False, help_text="speak as a role of the group")
 
 
@@ -111,9 +111,9 @@ class EntryChange(_Said):
     """What to change of an entry."""
 
     text = Text(max_length=LONGEST_ENTRY, required=False)
-    kind = serializers.ChoiceField(BoardEntry.Kind.choices, required=False)
-    type = serializers.ChoiceField(Tier.values, required=False)
-    status = serializers.ChoiceField(BoardEntry.Status.choices, required=False)
+    kind = Choice(BoardEntry.Kind.choices, required=False)
+    type = Choice(Tier.values, required=False)
+    status = Choice(BoardEntry.Status.choices, required=False)
 
 
 _ENTRY_LIST = inline_serializer(

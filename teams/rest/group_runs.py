@@ -11,14 +11,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from openintern.api import Text, body_of, limit_parameter, number_parameter, query_of, scope_of
+from openintern.api import Choice, Text, body_of, limit_parameter, number_parameter, query_of, scope_of
 from openintern.paging import whole_number
 from openintern.tenancy.access import access
 from runs import lifecycle
 from runs.files.attachments import MOST
 from runs.models import DEFAULT_SESSION_KEY, SESSION_KEY_PATTERN, Run
 from runs.multitask import Strategy
-from runs.rest.serializers import Attachment, LlmConfig
+from runs.rest.serializers import NO_SESSION_KEY, Attachment, LlmConfig
 from teams import group_runs
 
 _FURTHEST = 100_000
@@ -28,12 +28,12 @@ class GroupTask(serializers.Serializer[Any]):
     """A task for a team. `llm_config` takes the place of every member's own model."""
 
     input = Text(trim_whitespace=False)
-    session_key = serializers.RegexField(f"^{SESSION_KEY_PATTERN}$", default=DEFAULT_SESSION_KEY)
+    session_key = serializers.RegexField(
+        f"^{SESSION_KEY_PATTERN}$", default=DEFAULT_SESSION_KEY, error_messages=NO_SESSION_KEY
+    )
     llm_config = LlmConfig(required=False)
     attachments = serializers.ListField(child=Attachment(), max_length=MOST, required=False)
-    multitask_strategy = serializers.ChoiceField(
-        [strategy.value for strategy in Strategy], default=Strategy.ENQUEUE.value
-    )
+    multitask_strategy = Choice([strategy.value for strategy in Strategy], default=Strategy.ENQUEUE.value)
 
 
 class GroupRun(serializers.ModelSerializer[Run]):

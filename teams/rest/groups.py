@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from openintern.api import Text, WholeNumber, body_of, limit_parameter, query_of, scope_of
+from openintern.api import Choice, Text, WholeNumber, body_of, limit_parameter, query_of, scope_of
 from openintern.errors import Invalid
 from openintern.tenancy.access import access
 from openintern.tenancy.scope import Scope
@@ -48,7 +48,7 @@ class GroupChange(serializers.Serializer[Any]):
     name = Text(max_length=groups.TEXTS["name"], required=False)
     description = Text(max_length=groups.TEXTS["description"], required=False, allow_blank=True)
     project_id = Text(max_length=50, required=False, allow_null=True, help_text="null: everybody sees it")
-    mode = serializers.ChoiceField(Group.Mode.choices, required=False)
+    mode = Choice(Group.Mode.choices, required=False)
     quorum = WholeNumber(
         required=False,
         allow_null=True,
@@ -57,7 +57,7 @@ class GroupChange(serializers.Serializer[Any]):
         help_text="parallel: for how many the lead waits; null: for all",
     )
     max_rounds = WholeNumber(required=False, min_value=1, max_value=MOST_ROUNDS)
-    on_member_failure = serializers.ChoiceField(Group.OnFailure.choices, required=False)
+    on_member_failure = Choice(Group.OnFailure.choices, required=False)
     lead_id = Text(
         max_length=40,
         required=False,

@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from openintern.api import Text, YesNo, body_of, query_of, scope_of
+from openintern.api import Choice, Text, YesNo, body_of, query_of, scope_of
 from openintern.errors import OpenInternError
 from openintern.tenancy.access import access
 from openintern.tenancy.identity import CLAIMS
@@ -47,11 +47,11 @@ class SkillRow(serializers.Serializer[Any]):
     text = serializers.CharField(source="current.text")
     files = serializers.SerializerMethodField(help_text="the paths of its attached texts")
     tools = SkillTool(many=True, source="current.tools")
-    risk_level = serializers.ChoiceField(SkillVersion.Risk.values, source="current.risk_level")
-    provider = serializers.ChoiceField(SkillVersion.Provider.values, source="current.provider")
-    health_status = serializers.ChoiceField(Skill.Health.values)
+    risk_level = Choice(SkillVersion.Risk.values, source="current.risk_level")
+    provider = Choice(SkillVersion.Provider.values, source="current.provider")
+    health_status = Choice(Skill.Health.values)
     entry_path = serializers.CharField(source="current.entry_path")
-    source_type = serializers.ChoiceField(SkillVersion.Source.values, source="current.source_type")
+    source_type = Choice(SkillVersion.Source.values, source="current.source_type")
     allow_implicit_invocation = serializers.BooleanField(source="current.allow_implicit_invocation")
     dependencies = Dependencies(source="current.dependencies")
     version = serializers.IntegerField(source="current.number")
@@ -78,10 +78,10 @@ class SkillChange(serializers.Serializer[Any]):
     description = Text(max_length=skills.LONGEST_DESCRIPTION, required=False, allow_blank=True)
     text = Text(max_length=skills.LONGEST_TEXT, required=False, allow_blank=True, trim_whitespace=False)
     tools = SkillTool(many=True, required=False)
-    risk_level = serializers.ChoiceField(SkillVersion.Risk.values, required=False)
-    provider = serializers.ChoiceField(SkillVersion.Provider.values, required=False)
+    risk_level = Choice(SkillVersion.Risk.values, required=False)
+    provider = Choice(SkillVersion.Provider.values, required=False)
     entry_path = Text(max_length=300, required=False, allow_blank=True)
-    source_type = serializers.ChoiceField(SkillVersion.Source.values, required=False)
+    source_type = Choice(SkillVersion.Source.values, required=False)
     allow_implicit_invocation = YesNo(required=False)
     dependencies = Dependencies(required=False)
     is_enabled = YesNo(required=False, help_text="whether agents get its newest version")
@@ -178,7 +178,7 @@ class SkillHealth(APIView):
         responses=inline_serializer(
             "SkillHealth",
             {
-                "health_status": serializers.ChoiceField(Skill.Health.values),
+                "health_status": Choice(Skill.Health.values),
                 "problems": serializers.ListField(child=serializers.CharField()),
             },
         ),

@@ -241,6 +241,19 @@ def test_the_list_is_filtered(client: Client, alice: Person, start_run: Callable
 
 
 @pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"multitask_strategy": "z"}, "Must be one of enqueue, reject, interrupt, rollback"),
+        ({"session_key": "my talk"}, "Must be s_ and after it 1 to 100 letters, digits or _"),
+    ],
+)
+def test_a_refusal_says_what_would_have_been_right(client: Client, wrong: dict[str, Any], message: str) -> None:
+    answer = client.post("/api/runs", {"input": "go", **wrong}, content_type="application/json")
+
+    assert answer.json()["error"]["message"] == message
+
+
+@pytest.mark.parametrize(
     "query",
     [
         "limit=0", "limit=-1", "limit=101", "limit=1e3", "limit=NaN", "limit=%D9%A3", "limit=99999999999",
