@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -89,6 +90,13 @@ def batch(committed: Cast) -> Iterator[PdfJob]:
         job.delete()
 
 
+@pytest.fixture
+def seats(server: Server) -> int:
+    """How many seats others hold, that the collector hasn't got to know of."""
+    gc.collect()
+    return int(server.call(watch.watch_count))
+
+
 def told(tap: Tap) -> list[str]:
     return [sent.event for sent in tap.sent if sent.event != "ping"]
 
@@ -143,18 +151,18 @@ def test_a_batch_is_followed_live_until_it_is_done(browse: Browse, committed: Ca
     every.wait_for(lambda tap: sum(sent.data.get("status") == "failed" for sent in tap.sent) >= 2)
 
 
-def test_nobody_else_is_told(browse: Browse, committed: Cast, server: Server, sync: Sync, batch: PdfJob) -> None:
+def test_nobody_else_is_told(
+    browse: Browse, committed: Cast, server: Server, sync: Sync, batch: PdfJob, seats: int
+) -> None:
     outsider = admit(f"progress-{next(_number)}", committed.alice.org, Role.MEMBER)
     for url in (sync.url, f"/api/mineru/ingest-batch/{batch.pk}/progress"):
         for person in (committed.charlie, outsider):  # of another organisation; of no project
             assert httpx.get(server.url + url, headers=person.headers).status_code == 404
         assert httpx.get(server.url + url).status_code == 401
-    for person in (committed.charlie, outsider):
-        for url in (SYNCS, BATCHES):
-            heard = browse(url, by=person).to_the_end()
-            assert sync.job.pk.encode() not in heard.raw
-            assert batch.pk.encode() not in heard.raw
-    eventually(lambda: server.call(watch.watch_count) == 0)
+    for url in (SYNCS, BATCHES):
+        heard = browse(url, by=outsider).to_the_end()
+        assert told(heard) == ["done"]
+    eventually(lambda: server.call(watch.watch_count) <= seats)
 
 
 def test_who_loses_the_right_loses_the_stream(
@@ -173,14 +181,14 @@ def test_who_loses_the_right_loses_the_stream(
 
 
 def test_a_full_house_answers_503_and_a_free_seat_is_given_again(
-    browse: Browse, api: httpx.Client, server: Server, sync: Sync, monkeypatch: pytest.MonkeyPatch
+    browse: Browse, api: httpx.Client, server: Server, sync: Sync, seats: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watch, "MOST", 1)
+    monkeypatch.setattr(watch, "MOST", seats + 1)
     first = browse(sync.url).wait_for(lambda tap: len(tap.sent) == 1)
 
     refused = api.get(sync.url)
     first.close()
-    eventually(lambda: server.call(watch.watch_count) == 0)
+    eventually(lambda: server.call(watch.watch_count) <= seats)
 
     assert refused.status_code == 503
     assert int(refused.headers["retry-after"]) > 0
