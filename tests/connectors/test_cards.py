@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
+import httpx
 import pytest
 from django.db import connection, connections, transaction
 from django.utils import timezone
@@ -28,6 +29,7 @@ from runs.approvals import Decision, Verdict
 from runs.models import Approval, Run
 from runs.tools.registry import ToolContext
 from tests.conftest import Cast, Person, admit, reload
+from tests.live.conftest import Server, server  # noqa: F401  a fixture
 from tests.peers.feishu import Feishu
 from tests.peers.feishu.events import ENCRYPT_KEY, SENDER, VERIFICATION_TOKEN, event, letter, press
 from tests.peers.feishu.server import APP_ID
@@ -476,6 +478,27 @@ def test_a_run_that_is_held_is_not_waited_for_until_feishu_gives_up(
     assert busy["toast"]["type"] == "warning"
     assert question_of(run).status == "pending"
     assert deliver(PRESSED, pressed(peer, "approve")).json()["toast"]["type"] == "success"
+
+
+def test_a_press_over_the_wire_is_answered_with_what_feishu_shows(
+    alice: Person,
+    ask: Ask,
+    peer: Feishu,
+    talker: Connector,
+    server: Server,  # noqa: F811
+) -> None:
+    run = ask(thread="om_first")
+    keep(alice)
+    sent = letter(event(PRESSED, pressed(peer, "approve"), app_id=APP_ID))
+    url = f"{server.url}/connectors/feishu/acme/{talker.pk}/events"
+
+    answer = httpx.post(url, content=sent.body, headers=sent.headers, timeout=20)
+    unsigned = httpx.post(url, content=sent.body, headers={"Content-Type": "application/json"}, timeout=20)
+
+    assert (answer.status_code, answer.json()["toast"]["type"]) == (200, "success")
+    assert answer.headers["content-type"] == "application/json"
+    assert unsigned.status_code == 404
+    assert question_of(run).decided_by == alice.user
 
 
 # --- faults
