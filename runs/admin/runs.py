@@ -28,6 +28,7 @@ class RunPages(ReadOnlyPages[Run]):
     search_fields = ["id", "input"]
     list_select_related = ["user", "project"]
     date_hierarchy = "created_at"
+    ordering = ["-created_at", "-pk"]
     actions = ["cancel", "requeue"]
 
     @display(description=_("task"))

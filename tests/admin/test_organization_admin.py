@@ -298,6 +298,21 @@ def test_runs_can_be_cancelled_and_queued_again(alice: Person, bob: Person, star
     }
 
 
+def test_the_latest_runs_come_first(alice: Person, bob: Person, start_run: Callable[..., Run]) -> None:
+    for number in range(5):
+        start_run(bob, f"kittiwake {number}", session_key=f"s_{number}")
+
+    page = alice.signed_in().get("/admin/runs/run/?q=kittiwake").content.decode()
+
+    assert re.findall(r"kittiwake (\d)", page) == ["4", "3", "2", "1", "0"]
+
+
+def test_the_list_of_members_says_how_somebody_new_gets_in(alice: Person) -> None:
+    page = alice.signed_in().get("/admin/tenancy/membership/").content.decode()
+
+    assert f"openintern create_user NAME --org {alice.org.slug} --role member" in page
+
+
 @pytest.mark.parametrize("action", ["cancel", "requeue"])
 def test_before_runs_are_changed_at_once_one_is_asked(
     alice: Person, bob: Person, start_run: Callable[..., Run], action: str
