@@ -51,6 +51,8 @@ def following(team: Team, state: State, ended: Ended, *, task: str) -> Move:
     later = _with(team, state, closing, ended.at)
     if again:
         return Begin(closing=tuple(closing), opening=(begun(team, later, member.agent_id, number=number, task=task),))
+    if failure is _SILENT and _may_begin_anew(team, number):
+        return _anew(team, later, number=number + 1, closing=closing, task=task)
     if team.on_member_failure == "fail" or member.is_lead:
         return Break(closing=tuple(closing), failure=because_of(member, failure))
     return _onward(team, later, member, closing=closing, task=task, ended=ended)
@@ -86,9 +88,21 @@ def _onward(team: Team, state: State, member: PinnedMember, *, closing: list[Dra
         closing += [] if _has_decided(state) else [_decision(team, state, ended.text)]
         return End(closing=tuple(closing), output=ended.text)
     spoken = state.spoken()
+    if not spoken and _may_begin_anew(team, number):
+        return _anew(team, state, number=number + 1, closing=closing, task=task)
     if not spoken:
         return Break(closing=tuple(closing), failure=Fail(FAILED, "No member of the team said anything"))
     return End(closing=tuple(closing), output=spoken[-1].text)
+
+
+def _may_begin_anew(team: Team, number: int) -> bool:
+    """Whether a round that came to nothing may be followed by another one of everybody."""
+    return number < team.max_rounds and team.on_member_failure != "fail"
+
+
+def _anew(team: Team, state: State, *, number: int, closing: list[Draft], task: str) -> Move:
+    opening = begun(team, state, agenda(team)[0], number=number, task=task)
+    return Begin(closing=tuple(closing), opening=(opening,))
 
 
 def _goes_back(team: Team, state: State) -> tuple[str, ...]:

@@ -172,7 +172,7 @@ def _begun(team: Team, state: State, event: Told) -> State:
     is_again = state.now is not None and (state.now.agent_id, state.now.round) == (agent_id, number)
     due = state.due
     if state.now is None or state.now.round != number:
-        due = agenda(team, None if number == 1 else state.sent_back(team))
+        due = agenda(team, state.sent_back(team) or None)  # everybody, where nobody was asked for anything
     return replace(
         state,
         now=Sitting(agent_id=agent_id, round=number, seq=event.seq, step=event.step, at=event.at),

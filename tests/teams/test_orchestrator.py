@@ -142,13 +142,36 @@ def test_without_a_lead_the_last_contribution_is_the_answer() -> None:
     assert play.of(EventType.MESSAGE_DECISION) == []
 
 
-def test_a_team_that_says_nothing_fails() -> None:
-    play = Play(team_of("a", lead=None))
+def test_a_team_that_says_nothing_tries_again_as_often_as_it_may_and_fails() -> None:
+    play = Play(team_of("a", "b", lead=None, rounds=2))
 
-    last = play.end(failure=FAILURE)
+    for _ in range(3):
+        assert isinstance(play.end(failure=FAILURE), Begin)
+    last = play.end(" ")
 
+    assert play.started() == [("a", 1), ("b", 1), ("a", 2), ("b", 2)]
     assert isinstance(last, Break)
     assert last.failure.code == "ORCHESTRATOR_ERROR"
+
+
+def test_where_the_lead_says_nothing_everybody_works_once_more() -> None:
+    play = Play(team_of("a", "b", "lead"))
+    for text in ("from a", "from b", "", "from a again", "from b again"):
+        play.end(text)
+
+    last = play.end("decided")
+
+    assert play.started() == [("a", 1), ("b", 1), ("lead", 1), ("a", 2), ("b", 2), ("lead", 2)]
+    assert isinstance(last, End)
+    assert [told["code"] for told in play.of(EventType.MEMBER_FAILED)] == ["EMPTY_ANSWER"]
+
+
+def test_who_may_retry_does_so_before_a_round_begins_anew() -> None:
+    play = Play(team_of("a", "lead", policy="retry"))
+    for text in ("from a", "", "", "from a again"):
+        play.end(text)
+
+    assert play.started() == [("a", 1), ("lead", 1), ("lead", 1), ("a", 2), ("lead", 2)]
 
 
 def test_a_failing_member_is_reported_to_the_lead_and_the_team_goes_on() -> None:
@@ -184,15 +207,19 @@ def test_the_policy_can_have_a_failing_member_fail_the_run() -> None:
     assert (last.failure.details or {})["code"] == "LLM_ERROR"
 
 
-def test_a_lead_that_fails_or_says_nothing_fails_the_run() -> None:
-    for failure in (FAILURE, None):
-        play = Play(team_of("a", "lead"))
-        play.end("from a")
+@pytest.mark.parametrize(
+    ("failure", "told"),
+    [(FAILURE, {}), (None, {"rounds": 1}), (None, {"policy": "fail"})],
+    ids=["fails", "last", "policy"],
+)
+def test_a_lead_that_fails_or_says_nothing_in_the_end_fails_the_run(failure: Fail | None, told: dict[str, Any]) -> None:
+    play = Play(team_of("a", "lead", **told))
+    play.end("from a")
 
-        last = play.end("", failure)
+    last = play.end("", failure)
 
-        assert isinstance(last, Break)
-        assert last.failure.code == "ORCHESTRATOR_ERROR"
+    assert isinstance(last, Break)
+    assert last.failure.code == "ORCHESTRATOR_ERROR"
 
 
 def test_the_lead_sends_work_back_to_exactly_those_it_asks() -> None:

@@ -197,6 +197,18 @@ def test_a_lead_that_fails_fails_the_run(alice: Person, work: Work) -> None:
     assert ticket_of(run) is None
 
 
+def test_a_round_that_comes_to_nothing_is_followed_by_another_one_of_everybody(alice: Person, work: Work) -> None:
+    twice = {name: THREE[name] * 2 for name in ("a", "b")}
+    scripts = {**twice, "lead": [{"text": ""}, {"text": "Paint it."}]}
+    run = start_team(alice, make_team(alice, lead="lead", scripts=scripts, by_purchase=True))
+
+    work()
+
+    assert turns_of(alice, run) == ["a", "b", "lead!", "a", "b", "lead"]
+    assert reload(alice, run).output == "Paint it."
+    assert_whole(alice, run)
+
+
 def test_steps_are_limited_by_turn(alice: Person, work: Work, settings: Any, add_tool: Callable[..., Any]) -> None:
     def look(context: ToolContext) -> dict[str, Any]:
         """Look around."""
