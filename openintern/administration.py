@@ -108,7 +108,7 @@ def for_each(request: HttpRequest, chosen: Iterable[Row], act: Callable[[Row], o
             act(row)
             done += 1
         except OpenInternError as error:
-            messages.warning(request, f"{row.pk}: {error.message}")
+            messages.warning(request, f"{row.pk}: {_(error.message)}")
     messages.success(request, _("%(count)d done") % {"count": done})
 
 

@@ -206,7 +206,7 @@ Q_CLUSTER = {
     "catch_up": False,  # what was due many times while nobody was there is done once
     "poll": 0,  # the broker has slept already
     "recycle": 10_000,
-    "label": "Background work",
+    "label": _("Background work"),
     "log_level": "WARNING",
 }
 

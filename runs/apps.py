@@ -1,10 +1,11 @@
 from django.apps import AppConfig
 from django.utils.module_loading import autodiscover_modules
+from django.utils.translation import gettext_lazy as _
 
 
 class RunsConfig(AppConfig):
     name = "runs"
-    verbose_name = "runs"
+    verbose_name = _("runs")
 
     def ready(self) -> None:
         """Let every app add its tools, its programs and health checks, as Django's admin lets them add theirs."""

@@ -28,7 +28,7 @@ def mcp_servers(request: HttpRequest) -> HttpResponse:
         try:
             server = servers.add(scope, _told(request.POST))
         except OpenInternError as error:
-            problem = f"{(error.details or {}).get('field', '')}: {error.message}".removeprefix(": ")
+            problem = f"{(error.details or {}).get('field', '')}: {_(error.message)}".removeprefix(": ")
         else:
             messages.success(request, _("%(name)s is added; look at it to see its tools") % {"name": server.name})
             return redirect("mcp-servers")

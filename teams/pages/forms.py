@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from openintern.errors import OpenInternError
@@ -27,7 +28,7 @@ class VersionedForm(forms.Form):
     def refuse(self, error: OpenInternError) -> None:
         """Show a refusal of the domain beside its field, or above all of them."""
         field = str((error.details or {}).get("field", "")).split(".")[0]
-        self.add_error(field if field in self.fields else None, error.message)
+        self.add_error(field if field in self.fields else None, gettext(error.message))
 
 
 class RoleForm(VersionedForm):

@@ -51,7 +51,7 @@ def import_teams(request: HttpRequest) -> HttpResponse:
         steps = plan(scope, blueprint, existing=existing)
     except OpenInternError as error:
         field = (error.details or {}).get("field", "")
-        context = {"form": ImportForm(), "refusal": error.message, "field": field}
+        context = {"form": ImportForm(), "refusal": _(error.message), "field": field}
         return render(request, "teams/import.html", context, status=error.status)
     return render(request, "teams/import.html", {"form": form, "steps": steps, "text": text, "existing": existing})
 

@@ -58,3 +58,19 @@ def test_a_refusal_speaks_the_readers_language_to_people_and_english_to_programs
 
     assert "不能为空" in page.content.decode()
     assert program.json()["error"]["message"] == "Must not be empty"
+
+
+@pytest.mark.parametrize(
+    ("path", "form", "told"),
+    [
+        ("/mcp-servers", {"name": "Bad Name"}, "必须是 1 到 20 个小写字母和数字"),
+        ("/schedules", {"name": "", "input": "go"}, "请填写名称"),
+    ],
+)
+def test_a_form_says_in_the_readers_language_what_is_wrong(
+    alice: Person, path: str, form: dict[str, str], told: str
+) -> None:
+    page = alice.signed_in().post(path, form, headers={"Accept-Language": "zh-CN"})
+
+    assert page.status_code == 400
+    assert told in page.content.decode()
