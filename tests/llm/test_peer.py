@@ -32,7 +32,9 @@ def test_a_peer_in_another_process_is_scripted_held_and_read(control: PeerContro
     asking = threading.Thread(target=lambda: answers.append(marked.ask(messages=messages).text))
     asking.start()
 
-    control.wait_held("gate")
+    control.wait_held(
+        "gate", timeout=120
+    )  # the library is loaded first, which takes seconds and on a busy machine more
     assert other.ask().text == "For everybody."
     assert answers == []
     control.release("gate")
