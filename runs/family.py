@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import structlog
 from django.db import connection, transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, F, OuterRef
 
 from openintern.tenancy.models import Organization
 from openintern.tenancy.rounds import in_each, organizations_where
@@ -138,7 +138,9 @@ def deliver_all() -> int:
 
 def deliver_missing() -> int:
     """Deliver the ends that calls of the current organisation still wait for; return how many landed."""
-    waiting = Effect.objects.filter(awaits_kind=DELEGATED_RUN, status=Effect.Status.AWAITED)
+    waits = Effect.objects.filter(awaits_kind=DELEGATED_RUN, status=Effect.Status.AWAITED)
+    # what a run that has ended waited for, or a turn that was given up, nobody hears: it must not stand before the others
+    waiting = waits.filter(run__status__in=Run.Status.unfinished(), step=F("run__step"))
     running = Run.objects.unfinished().filter(pk=OuterRef("awaits_reference"))
     landed = 0
     for effect in waiting.filter(~Exists(running)).order_by("pk")[:1000]:

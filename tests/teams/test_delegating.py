@@ -365,6 +365,23 @@ def test_a_crash_between_the_childs_end_and_its_delivery_loses_nothing(
     assert_whole(alice, run)
 
 
+def test_what_nobody_waits_for_any_more_is_not_looked_at_again(
+    alice: Person, run: Run, work_once: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work_once()
+    with org_scope(alice.org):
+        lifecycle.cancel_run(alice.scope, run.pk, at=timezone.now())
+    [child] = children_of(alice, run)
+    looked_at: list[str] = []
+    monkeypatch.setattr(family, "deliver_end", lambda run_id: looked_at.append(run_id) or False)
+
+    with org_scope(alice.org):
+        family.deliver_missing()
+
+    assert effects_of(alice, run)["c0"] == "awaited"
+    assert child.pk not in looked_at
+
+
 def test_a_child_that_is_gone_is_an_error(alice: Person, run: Run, work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
         patched.setattr(family, "tell_parent", lambda child: None)
