@@ -117,7 +117,7 @@ def server(django_db_setup: None, django_db_blocker: Any) -> Iterator[Server]:
             lifespan="off",
             timeout_graceful_shutdown=1,
             ws_ping_interval=1,
-            ws_ping_timeout=1,
+            ws_ping_timeout=5,
         )
         web = uvicorn.Server(config)
         loop = config.get_loop_factory()()
