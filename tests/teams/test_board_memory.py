@@ -114,7 +114,7 @@ def test_a_decision_that_the_lead_only_says_is_put_down_once(alice: Person, work
     [
         (transactions, "finish_step", False),
         (transactions, "finish", False),
-        (transactions, "keep_what_stays", True),
+        (transactions.endings, "keep_what_stays", True),
         (tickets, "close", True),
         (transactions, "finish", True),
     ],
