@@ -55,7 +55,7 @@ def test_what_others_write_is_seen_as_they_write_it(
     visit: Visit, committed: Cast, group: Group, say: Callable[[Person, str], str]
 ) -> None:
     page = board(visit, committed.alice, group)
-    expect(page.get_by_text("Nothing is on this board yet.")).to_be_visible()
+    expect(page.get_by_text("Nothing is on this board yet.")).to_be_visible(timeout=20_000)
 
     entry = say(committed.bob, "The crane is down")
     expect(note(page, "The crane is down")).to_be_visible(timeout=20_000)
@@ -65,7 +65,7 @@ def test_what_others_write_is_seen_as_they_write_it(
     expect(note(page, "The crane works again")).to_be_visible(timeout=20_000)
     look(page, "board-live")
     page.get_by_role("link", name="version 2").click()
-    expect(page.locator("#v2 ins")).to_have_text("works again")
+    expect(page.locator("#v2 ins")).to_have_text("works again", timeout=20_000)
     look(page, "board-versions")
 
 
@@ -94,4 +94,4 @@ def test_a_board_is_not_drawn_anew_under_the_hands_of_one_who_writes(
     page.get_by_role("heading", name="Blackboard").click()
 
     expect(note(page, "Ask the yard 3")).to_be_visible(timeout=20_000)
-    expect(note(page, "Ask the yard 2")).to_be_visible()
+    expect(note(page, "Ask the yard 2")).to_be_visible(timeout=20_000)

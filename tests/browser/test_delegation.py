@@ -88,9 +88,9 @@ def test_what_the_team_asks_is_answered_in_the_conversation_that_waits_for_it(
         child = Run.objects.get(parent=run).pk
     expect(card.get_by_role("link", name="Ask whoever has the key")).to_have_attribute("href", f"/trace/{child}")
     card.get_by_role("button", name="Approve", exact=True).click()
-    expect(card).to_have_count(0)
+    expect(card).to_have_count(0, timeout=20_000)
     work()
 
     expect(watching.get_by_text("At Ops.")).to_be_visible(timeout=20_000)
-    expect(page.locator(".approval")).to_have_count(0)
+    expect(page.locator(".approval")).to_have_count(0, timeout=20_000)
     assert sent == ["ops@acme: Where is the key?"]
