@@ -13,7 +13,7 @@ from django.test import Client
 from django.utils import timezone
 
 import teams.models
-from connectors.models import Connector, PdfFile, PdfJob, SyncJob
+from connectors.models import ApprovalCard, BotMessage, Connector, FeishuPerson, PdfFile, PdfJob, SyncJob
 from memory.documents.accepting import accept
 from memory.models import ChangeSet, ConsolidationPolicy
 from memory.owners import Owner
@@ -71,6 +71,10 @@ def test_an_owner_can_look_at_each_row_of_each_list(alice: Person, start_run: Ca
     with org_scope(alice.org):
         connector = Connector.objects.create(project=project, name="harbour", created_by=alice.user)
         SyncJob.objects.create(connector=connector, trigger="manual")
+        FeishuPerson.objects.create(connector=connector, open_id="ou_harbour", user=alice.user)
+        BotMessage.objects.create(
+            connector=connector, message_id="om_1", conversation="oc_1", sender="ou_harbour", text="Ahoy"
+        )
         Budget.objects.create(limit_usd=7)
         clerk = teams.models.Role.objects.create(name="clerk", system_prompt="You file.")
         group = teams.models.Group.objects.create(name="office")
@@ -88,7 +92,7 @@ def test_an_owner_can_look_at_each_row_of_each_list(alice: Person, start_run: Ca
         hook = Webhook.objects.create(name="harbour", url="https://example.org/", rests="by_hand")
         Delivery.objects.create(webhook=hook, type="run.completed")
         McpServer.objects.create(name="harbour", transport="http", url="https://example.org/mcp")
-        Approval.objects.create(
+        asked = Approval.objects.create(
             run=start_run(alice, session_key="s_asking"),
             tool_call_id="c1",
             step=1,
@@ -100,6 +104,7 @@ def test_an_owner_can_look_at_each_row_of_each_list(alice: Person, start_run: Ca
             reason="",
             expires_at=timezone.now() + timedelta(days=1),
         )
+        ApprovalCard.objects.create(connector=connector, approval=asked, to="ou_harbour")
     client = alice.signed_in()
     rows = re.findall(rf'href="({path}[^"]+/change/)', client.get(path).content.decode())
 

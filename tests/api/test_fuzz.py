@@ -14,7 +14,11 @@ from openintern.errors import STATUS
 from tests.conftest import Person
 from tests.resolver import Endpoint, endpoints
 
-ENDPOINTS = [each for each in endpoints() if each.pattern.startswith("api/") and not each.pattern.endswith("/stream")]
+ENDPOINTS = [
+    each
+    for each in endpoints()
+    if each.pattern.startswith("api/") and not each.pattern.endswith(("/stream", "/progress"))
+]
 #: What parameters and fields are called, so that a random request hits something now and then.
 WORDS = [
     "input", "session_key", "agent_id", "llm_config", "provider", "model", "temperature", "max_tokens", "message", "role", "outcome", "result",

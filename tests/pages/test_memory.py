@@ -14,7 +14,7 @@ from django.utils import timezone
 from memory import forgetting, keeping
 from memory.models import EmbeddingModel, Memory, Trust
 from memory.owners import Owner
-from memory.search import finding
+from memory.search import question
 from memory.writing import Origin, remember
 from openintern.tenancy.models import Membership, Project
 from openintern.tenancy.scope import org_scope
@@ -126,7 +126,7 @@ def test_a_model_that_is_elsewhere_is_not_asked_while_one_types(
     with org_scope(alice.org):
         EmbeddingModel.objects.update(name="elsewhere/model")
     asked: list[str] = []
-    monkeypatch.setattr(finding, "embed_query", lambda text, model: asked.append(text))
+    monkeypatch.setattr(question, "embed_query", lambda text, model: asked.append(text))
     client = alice.signed_in()
 
     typing = page(client, "/memory?q=backup", **HTMX, **{"HX-Trigger-Name": "q"})
