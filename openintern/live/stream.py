@@ -15,7 +15,8 @@ from django.db import connections
 from django_eventstream.eventrequest import EventRequest
 from django_eventstream.eventresponse import EventResponse
 from django_eventstream.eventstream import EventPermissionError, get_events
-from django_eventstream.views import Listener, get_listener_manager
+from django_eventstream.views import Listener as LibraryListener
+from django_eventstream.views import get_listener_manager
 
 from openintern.ids import random_text
 from openintern.live.feed import RETRY, Batch, Feed, Gone
@@ -231,6 +232,13 @@ async def _release_connection() -> None:
 
 def _clock() -> float:
     return asyncio.get_running_loop().time()
+
+
+class Listener(LibraryListener):  # type: ignore[misc]
+    """A listener that is told in its own loop alone: feeds and rounds live there. The library's writes to a pipe for each."""
+
+    def wake_threadsafe(self) -> None:
+        self.aevent.set()
 
 
 def _listener(channel: str, subscriber: Hashable) -> Listener:
