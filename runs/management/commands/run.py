@@ -61,6 +61,8 @@ class Command(BaseCommand):
             self._watch(scope, run, everything=stream, as_json=options["json"])
         elif options["json"]:
             self.stdout.write(json.dumps({"run_id": run.pk, "session_key": run.session.key, "status": run.status}))
+        else:
+            self.stdout.write(f"Watch it: openintern tail {run.pk}")
 
     def _watch(self, scope: Scope, run: Run, *, everything: bool, as_json: bool) -> None:
         screen, last = Screen(self.stdout), None
