@@ -126,6 +126,23 @@ def test_what_is_nowhere_is_not_answered(talk: Conversation) -> None:
     assert "`docs/bookings.md`" in answer
 
 
+def test_a_named_file_is_told_where_no_word_of_the_question_stands_in_it(tmp_path: Path) -> None:
+    (tmp_path / "plan.md").write_text("# Harbour\n\nShips berth at four.\n\n## Crane\n\nThe crane rests on Sundays.\n")
+
+    answer = Conversation(tmp_path).ask("Review plan.md: is it right?")
+
+    assert "Ships berth at four. (`plan.md:3`)" in answer
+    assert "The crane rests on Sundays. (`plan.md:7`)" in answer
+
+
+def test_a_file_that_is_not_there_is_not_told(tmp_path: Path) -> None:
+    (tmp_path / "plan.md").write_text("Ships berth at four.\n")
+
+    answer = Conversation(tmp_path).ask("Review budget.md: is it right?")
+
+    assert "I found nothing" in answer
+
+
 def test_a_word_that_stands_nowhere_is_named(talk: Conversation) -> None:
     answer = talk.ask("How does Kubernetes scale the rooms?")
 

@@ -7,8 +7,9 @@ from itertools import permutations
 
 from runs.llm.demo.calls import Asking, Batch, Call, Plan, Reply, Report, Toolbox
 from runs.llm.demo.plans.answers import answer, search_note
-from runs.llm.demo.plans.opening import listed, reading_of
+from runs.llm.demo.plans.opening import UnreadableError, listed, open_file, reading_of
 from runs.llm.demo.plans.recollection import asking_memory, memories_of
+from runs.llm.demo.plans.summaries import said_first
 from runs.llm.demo.ranking.findings import best_findings
 from runs.llm.demo.ranking.weights import Weights, weigh
 from runs.llm.demo.ranking.windows import Hit, Window, best_windows
@@ -75,8 +76,21 @@ def research(ask: Ask, tools: Toolbox, voice: Voice, attached: tuple[Reading, ..
     readings = [*(readings or _readings_of_hits(evidence, windows)), *evidence.besides]
     findings = best_findings(readings, weights=_weights(ask, evidence), kind=ask.kind)
     if not findings:
-        return _nothing(ask, evidence, voice)
+        return (yield from _named(ask, tools, voice)) or _nothing(ask, evidence, voice)
     return answer(ask, findings=findings, readings=readings, note=_note(ask, evidence, voice), voice=voice)
+
+
+def _named(ask: Ask, tools: Toolbox, voice: Voice) -> Asking[Report | None]:
+    """Say what the file that a question names holds, where nothing in it meets the question's words; None without one."""
+    for path in ask.files:
+        try:
+            reading, _ = yield from open_file(path, tools=tools, voice=voice)
+        except UnreadableError:
+            continue
+        if points := said_first(reading):
+            head = voice.say("named_file", path=code(reading.path))
+            return Report("\n\n".join([head, *points]), voice.say("extracted"))
+    return None
 
 
 def _search(ask: Ask, tools: Toolbox, voice: Voice, evidence: Evidence) -> Asking[None]:

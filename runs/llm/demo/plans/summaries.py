@@ -6,7 +6,7 @@ import re
 
 from runs.llm.demo.calls import Report
 from runs.llm.demo.text.blocks import blocks_of, sentences_of
-from runs.llm.demo.text.quotes import plain, quoted, shortened
+from runs.llm.demo.text.quotes import plain, quoted, shortened, source_of
 from runs.llm.demo.text.reading import Block, Reading, is_code
 from runs.llm.demo.text.source import defined_name
 from runs.llm.demo.words.phrases import Voice, code
@@ -32,6 +32,17 @@ def summary(reading: Reading, voice: Voice) -> Report:
     if len(points) > MOST_POINTS:
         points = [*points[:MOST_POINTS], f"- {voice.say('more', count=len(points) - MOST_POINTS)}"]
     return Report("\n\n".join(filter(None, [head, opening, "\n".join(points)])), voice.space.join(notes))
+
+
+def said_first(reading: Reading) -> list[str]:
+    """What each section says first, with its place."""
+    first: dict[str, str] = {}
+    for block in blocks_of(reading):
+        spoken = next((each for each in sentences_of(block) if each.spoken), None)
+        if spoken and block.context not in first:
+            says = shortened(plain(spoken.text), LONGEST_POINT)
+            first[block.context] = f"{says} ({source_of(block, spoken.line)})"
+    return list(first.values())[:MOST_POINTS]
 
 
 def first_words(reading: Reading) -> str:

@@ -73,6 +73,10 @@ PHRASES: dict[str, tuple[str, str]] = {
     "searched_plain": ("Searched for {terms}.", "查找了 {terms}。"),
     "missing": ("Not mentioned anywhere: {terms}.", "没有任何文件提到：{terms}。"),
     "cut_search": ("Some searches found more than they returned.", "部分搜索的结果超出了返回上限。"),
+    "named_file": (
+        "No passage answers this in your words. What {path} says, section by section:",
+        "没有找到与提问措辞相符的段落。{path} 各部分的内容是：",
+    ),
     "nothing": (
         "I found nothing about {terms} in the files of this workspace.",
         "在工作区的文件中没有找到与 {terms} 有关的内容。",
