@@ -140,7 +140,7 @@ async def _listen_through_a_silence(proxy: TcpProxy) -> None:
         proxy.speak_again()
         rings.clear()
         await rings.wait()
-    listening.forget("topic")
+    listening.forget("topic", rings.set)
 
 
 def _hold(beating: Pulse, committed: Cast, start_run: Callable[..., Run]) -> Held:
