@@ -52,7 +52,10 @@ PLANS: dict[str, list[dict[str, Any]]] = {
     "asking": [calls("asking"), calls("checkable"), ANSWER],
     "asking, twice": [calls("pure", "asking", "asking"), ANSWER],
 }
-REFUSALS = {"RUN_ALREADY_FINISHED", "RUN_NOT_INJECTABLE", "RUN_NOT_WAITING", "NOT_FOUND", "CONFLICT"}
+REFUSALS = {
+    "RUN_ALREADY_FINISHED", "RUN_NOT_INJECTABLE", "RUN_NOT_WAITING", "NOT_FOUND", "CONFLICT",
+    "APPROVAL_NOT_FOUND",  # a question of an earlier step, where the run waits for the next
+}  # fmt: skip
 
 
 @dataclass
