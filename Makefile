@@ -1,6 +1,5 @@
 # make run      install what is missing and start everything
 # make test     install what is missing and run the tests
-# make lanes    the same in two lanes at once, for a machine with cores to spare
 # make faults   run the tests that break things for minutes: kill sweep, restarts, reconnects, a random soak
 # make attacks  try long what the tests try shortly: every request in many forms, every door from outside
 # make lint     formatting, types, import directions, templates
@@ -20,7 +19,7 @@ ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundl
 export UV_SYSTEM_CERTS ?= true
 endif
 
-.PHONY: run test lanes faults attacks lint install install-dev lock project messages clean
+.PHONY: run test faults attacks lint install install-dev lock project messages clean
 
 run: $(RUNTIME) messages
 	@exec $(VENV)/bin/python manage.py up $(ARGS)
@@ -29,9 +28,6 @@ run: $(RUNTIME) messages
 test: $(DEVELOPMENT) messages
 	$(VENV)/bin/python -m pytest $(or $(ARGS),--ignore=tests/browser)
 	$(if $(ARGS),,$(VENV)/bin/python -m pytest tests/browser)
-
-lanes: $(DEVELOPMENT) messages
-	$(VENV)/bin/python -m tests.lanes
 
 # What each case promises, and where it is tested, is in docs/faults.md.
 faults: $(DEVELOPMENT) messages
