@@ -85,11 +85,16 @@ def body_of(request: Request) -> dict[str, Any]:
 
 
 def query_of(request: Request, *known: str) -> dict[str, str]:
-    """Return the query parameters. Raises VALIDATION_ERROR for an unknown one: a filter with a typing mistake filters nothing."""
-    query: dict[str, str] = request.GET.dict()
-    for name in query:
+    """Return the query parameters. Raises VALIDATION_ERROR for an unknown one, and for one that is given twice.
+
+    A filter with a typing mistake would filter nothing, and of two values somebody would have meant the other.
+    """
+    for name, values in request.GET.lists():
         if name not in {*known, *CLAIMS}:
             raise Invalid(name, "Unknown parameter")
+        if len(values) > 1:
+            raise Invalid(name, "Given more than once")
+    query: dict[str, str] = request.GET.dict()
     return query
 
 

@@ -132,6 +132,15 @@ def test_nul_is_turned_away(client: Client, path: str) -> None:
     assert client.get(path).status_code == 400
 
 
+@pytest.mark.parametrize("query", ["limit=5&limit=7", "limit=5&limit=5", "limit=&limit=", "q=a&q=b"])
+def test_of_two_values_none_is_guessed_to_be_meant(client: Client, query: str) -> None:
+    answer = client.get(f"/api/runs?{query}")
+
+    assert answer.status_code == 400
+    assert answer.json()["error"]["message"] == "Given more than once"
+    assert answer.json()["error"]["details"]["field"] == query[: query.index("=")]
+
+
 def test_a_wish_for_another_form_is_refused_and_html_is_for_browsers(client: Client) -> None:
     xml = client.get("/api/me", headers={"Accept": "application/xml"})
     page = client.get("/api/me", headers={"Accept": "text/html"})
