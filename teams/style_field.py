@@ -24,16 +24,13 @@ class StyleField(forms.CharField):
         if not isinstance(value, dict):
             return value
         lines = "\n".join(f"{name}: {_told(wish)}" for name, wish in value.items())
-        return lines if _lines(lines) == value else json.dumps(value, ensure_ascii=False)
+        return lines if _told_by(lines) == value else json.dumps(value, ensure_ascii=False)
 
     def to_python(self, value: Any) -> Any:
         """Return the style that lines tell. JSON as a whole is understood too."""
         if isinstance(value, dict):
             return value
-        text = super().to_python(value) or ""
-        if text.startswith("{"):
-            return _whole(text)
-        return dict(_wish(line) for line in text.splitlines() if line.strip())
+        return _style(super().to_python(value) or "")
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         """Whether another style was written, however it was put."""
@@ -43,10 +40,18 @@ class StyleField(forms.CharField):
             return True
 
 
-def _lines(text: str) -> dict[str, Any] | None:
-    """What lines tell, None where they tell nothing that could be kept."""
+def _style(text: str) -> dict[str, Any]:
+    """What is written, in lines or as JSON. Raises ValidationError."""
+    text = text.strip()
+    if text.startswith("{"):
+        return _whole(text)
+    return dict(_wish(line) for line in text.splitlines() if line.strip())
+
+
+def _told_by(text: str) -> dict[str, Any] | None:
+    """What would be read in it, None where it would be refused."""
     try:
-        return dict(_wish(line) for line in text.splitlines() if line.strip())
+        return _style(text)
     except ValidationError:
         return None
 

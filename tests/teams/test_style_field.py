@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from django import forms
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from teams.style_field import StyleField
@@ -42,6 +42,8 @@ def test_what_is_no_wish_is_refused_with_an_example(written: str) -> None:
         StyleField().clean(written)
 
 
+@example({"{": ""})  # a line that begins as JSON does
+@example({"{a": "b"})
 @given(st.dictionaries(st.text(LETTERS, max_size=12), JSON, max_size=4))
 def test_whatever_style_there_is_comes_back_as_it_was(style: dict[str, Any]) -> None:
     field = StyleField()
