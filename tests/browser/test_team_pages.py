@@ -107,6 +107,7 @@ def test_the_pages_fit_every_light_and_size(
                 page.reload()
             case "role":
                 page.locator(".team-member a").first.click()
+                page.wait_for_url(re.compile("/orchestrator/roles/"))
             case "list":
                 page.goto("/orchestrator?tab=roles")
             case _:
